@@ -1,0 +1,1 @@
+"""The only floor that touches git: the git program, libgit2 objects, and every ref name."""
