@@ -52,6 +52,10 @@ class GitCommandError(GitexpError):
     """The git program failed in a way that has no class of its own."""
 
 
+class MissingObjectError(GitexpError):
+    """A ref or a run names an object that the repository does not have."""
+
+
 class RunNotFoundError(GitexpError):
     """No run answers to the given spec."""
 

@@ -23,6 +23,11 @@ Number = int | float | str
 """A JSON number, or one of the texts ``NaN``, ``Infinity``, ``-Infinity``."""
 
 
+def current_schema() -> int:
+    """Return the schema of new lines. As a factory, so that encoders never omit the field."""
+    return SCHEMA
+
+
 class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file that the snapshot does not hold.
 
@@ -128,7 +133,7 @@ class RunFact(
         external_id: Name of this run in another system it was imported from.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=current_schema)
     time: str
     by: str
     name: str
@@ -167,7 +172,7 @@ class EndFact(
         lost_bytes: Bytes of the journal that held no whole frame, if any.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=current_schema)
     time: str
     by: str
     status: Status
@@ -183,23 +188,31 @@ class EndFact(
 class RemarkFact(
     msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="remark", kw_only=True
 ):
-    """Something a person or agent said about a run after its start.
+    """Something that was said about a run after its start: a refinement or a judgement.
 
     Attributes:
         add_tags: Tags to add; `remove_tags` likewise to take away.
         comment: Free text.
         verdict: A judgement that stands beside the observations.
-        parameters: Parameters that became known later; merged over the earlier ones.
+        name: A better name; likewise the other fields that `RunFact` has too: a value given
+            here replaces the earlier one, parameters are merged over the earlier ones.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=current_schema)
     time: str
     by: str
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
     comment: str | None = None
     verdict: Verdict | None = None
+    name: str | None = None
+    description: str | None = None
+    hypothesis: str | None = None
+    family: str | None = None
     parameters: dict[str, Any] = {}
+    metadata: Any = None
+    seed: int | None = None
+    inputs: tuple[Input, ...] = ()
 
 
 class TombstoneFact(
@@ -207,7 +220,7 @@ class TombstoneFact(
 ):
     """The run is withdrawn: readers hide it, and an old clone does not bring it back."""
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=current_schema)
     time: str
     by: str
     reason: str | None = None
@@ -235,7 +248,7 @@ class _Head(msgspec.Struct):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Fact)
+_decoder: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 _head_decoder = msgspec.json.Decoder(_Head)
 
 

@@ -1,0 +1,138 @@
+"""Write commits in this process, and know whose they are.
+
+A commit object takes libgit2 28 µs and the git program 2 ms, so snapshots and shards are committed
+through libgit2. No ref is touched here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from gitexp.errors import GitCommandError
+from gitexp.git.process import run_git
+from gitexp.git.repository import Repository
+
+_OVERRIDES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT")
+"""Configuration in the environment (such as ``git -c``), which libgit2 does not read."""
+
+
+def identity(repository: Repository) -> tuple[str, str]:
+    """Return the name and the email address of who works in this repository.
+
+    They are git's: ``GIT_AUTHOR_NAME`` and ``GIT_AUTHOR_EMAIL``, then ``author.*`` and ``user.*``
+    of the configuration, then (for the address) ``EMAIL``. Where nothing is set they are made of
+    the login name and the host name, so that a missing identity never stops anything.
+    """
+    name = _clean(os.environ.get("GIT_AUTHOR_NAME"))
+    email = _clean(os.environ.get("GIT_AUTHOR_EMAIL"))
+    if not (name and email):
+        configured = _configuration(repository)
+        name = name or configured("author.name") or configured("user.name")
+        email = email or configured("author.email") or configured("user.email")
+        email = email or _clean(os.environ.get("EMAIL"))
+    login = name if name and email else _login()
+    return name or login, email or f"{login}@{_clean(socket.gethostname()) or 'localhost'}"
+
+
+def write_commit(repository: Repository, message: str, tree: str, parents: Sequence[str]) -> str:
+    """Write a commit object, dated now, that no ref names yet.
+
+    Args:
+        repository: Where to write it.
+        message: Whole message; what UTF-8 cannot hold becomes a question mark.
+        tree: Id of its tree, 40 hexadecimal digits.
+        parents: Ids of its parents.
+
+    Returns:
+        The id of the commit, 40 hexadecimal digits.
+
+    Raises:
+        NoRepositoryError: libgit2 cannot open the repository.
+        GitCommandError: The object could not be written.
+    """
+    import pygit2
+
+    objects = repository.objects()
+    author = pygit2.Signature(*identity(repository))
+    text = message.encode("utf-8", "replace").decode()
+    try:
+        commit = objects.create_commit(
+            None, author, author, text, pygit2.Oid(hex=tree), [pygit2.Oid(hex=p) for p in parents]
+        )
+    except (pygit2.GitError, KeyError, OSError) as error:
+        raise GitCommandError(f"The commit could not be written: {error}") from error
+    return str(commit)
+
+
+def tree_of(repository: Repository, commit: str | None) -> str:
+    """Return the id of a commit's tree; of the empty tree (written if need be) for None.
+
+    Raises:
+        NoRepositoryError: libgit2 cannot open the repository.
+        GitCommandError: The commit cannot be read.
+    """
+    import pygit2
+
+    objects = repository.objects()
+    if commit is None:
+        return str(objects.TreeBuilder().write())
+    try:
+        return str(objects[pygit2.Oid(hex=commit)].peel(pygit2.Tree).id)
+    except (pygit2.GitError, KeyError) as error:
+        message = f"The commit {commit} cannot be read."
+        raise GitCommandError(message, "Run 'git fsck' to see what is damaged.") from error
+
+
+def _configuration(repository: Repository) -> Callable[[str], str]:
+    """Return a look-up in git's configuration; what is not set is empty."""
+    if _libgit2_sees_all():
+        values = repository.objects().config
+
+        def look_up(name: str) -> str:
+            try:
+                return _clean(values[name])
+            except (KeyError, UnicodeDecodeError):
+                return ""
+
+        return look_up
+    asked = _ask_git(repository)
+    return lambda name: asked.get(name, "")
+
+
+def _libgit2_sees_all() -> bool:
+    """Say whether libgit2 reads the configuration files that git would read now.
+
+    It looks at ``HOME`` once, when it is loaded, and at no other variable.
+    """
+    import pygit2
+
+    if any(name in os.environ for name in _OVERRIDES):
+        return False
+    return pygit2.settings.search_path[pygit2.enums.ConfigLevel.GLOBAL] == os.environ.get("HOME")
+
+
+def _ask_git(repository: Repository) -> dict[str, str]:
+    try:
+        output = run_git(
+            ["config", "-z", "--get-regexp", r"^(author|user)\.(name|email)$"], cwd=repository.top
+        )
+    except GitCommandError:
+        return {}  # git config exits with 1 when nothing matches
+    pairs = (entry.partition("\n") for entry in output.decode("utf-8", "replace").split("\0"))
+    return {name: _clean(value) for name, _, value in pairs if name}
+
+
+def _clean(text: str | None) -> str:
+    """Take out what a commit header cannot hold: control characters, ``<`` and ``>``."""
+    kept = (c for c in text or "" if c.isprintable() and c not in "<>")
+    return "".join(kept).strip()
+
+
+def _login() -> str:
+    try:
+        return _clean(getpass.getuser()) or "unknown"
+    except (KeyError, OSError):  # a container's user id without a name
+        return "unknown"

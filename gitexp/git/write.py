@@ -1,0 +1,265 @@
+"""Write objects and move refs, safely while other processes do the same.
+
+A ref moves by compare-and-swap: lock it, read it, compare with what the change was built on,
+set it. Who finds it moved or locked builds again after a jittered pause. On top of that,
+writers of one clone queue at an advisory lock (`WriterLock`), so that they seldom race at all;
+it also tells when a process was killed while it held git's own lock file, which nobody else
+would ever remove.
+
+Measured on ext4: an object costs 50 µs, a new ref 20 µs, moving a ref 950 µs (the file system
+flushes a file that is renamed over another).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from gitexp.errors import ConflictError, GitexpError, MissingObjectError
+from gitexp.git.commit import identity
+from gitexp.git.repository import Repository
+
+if TYPE_CHECKING:
+    import pygit2
+
+_FILE, _TREE = 0o100644, 0o040000
+RETRY_SECONDS = 30.0
+"""How long a writer keeps trying; a shard update takes milliseconds."""
+STALE_LOCK_SECONDS = 1.0
+"""A dead predecessor's lock file is removed after it stood unchanged for so long."""
+
+Result = TypeVar("Result")
+
+
+class _RetryableError(Exception):
+    """The ref was locked or had moved: build again on what is there now."""
+
+
+def write_error(error: Exception, doing: str) -> GitexpError:
+    """Return our error for one of libgit2's or the system's while writing objects or refs."""
+    text = str(error).strip()
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    full = "No space left" in text or (
+        isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    )
+    hint = "Free some space; nothing was lost." if full else "Nothing was lost; try again."
+    return GitexpError(f"Could not {doing}: {text or type(error).__name__}", hint)
+
+
+def write_tree(
+    repo: pygit2.Repository, base: pygit2.Oid | None, changes: Mapping[str, pygit2.Oid | None]
+) -> pygit2.Oid:
+    """Write a tree: ``base`` with blobs set at, or (None) removed from, slash-separated paths.
+
+    Untouched subtrees are shared with ``base``; a subtree that becomes empty goes away.
+    """
+    import pygit2
+
+    old = repo[base] if base is not None else None
+    builder = repo.TreeBuilder(old) if isinstance(old, pygit2.Tree) else repo.TreeBuilder()
+    nested: dict[str, dict[str, pygit2.Oid | None]] = {}
+    for path, oid in changes.items():
+        name, slash, rest = path.partition("/")
+        if slash:
+            nested.setdefault(name, {})[rest] = oid
+        elif oid is not None:
+            builder.insert(name, oid, _FILE)
+        elif builder.get(name) is not None:
+            builder.remove(name)
+    for name, inner in nested.items():
+        entry = builder.get(name)
+        below = entry.id if isinstance(entry, pygit2.Tree) else None
+        if below is None and all(oid is None for oid in inner.values()):
+            continue
+        subtree = write_tree(repo, below, inner)
+        if len(repo[subtree]) > 0:  # type: ignore[arg-type]
+            builder.insert(name, subtree, _TREE)
+        else:
+            builder.remove(name)
+    return builder.write()
+
+
+def write_commit(
+    repository: Repository, repo: pygit2.Repository, tree: pygit2.Oid, parents: list[str], text: str
+) -> pygit2.Oid:
+    """Write a commit by the user's identity, now; no ref moves."""
+    import pygit2
+
+    name, email = identity(repository)
+    signature = pygit2.Signature(name, email)
+    return repo.create_commit(None, signature, signature, text, tree, parents)  # type: ignore[arg-type]
+
+
+def ref_target(repo: pygit2.Repository, name: str) -> pygit2.Oid | None:
+    """Return what a ref names; None where it does not exist."""
+    try:
+        target = repo.references[name].target
+    except KeyError:
+        return None
+    if isinstance(target, str):
+        raise GitexpError(f"{name} is a symbolic ref; gitexp never writes one.")
+    return target
+
+
+def create_ref(repository: Repository, name: str, target: str) -> None:
+    """Create a ref, or leave it where it is when it already names ``target``.
+
+    Raises:
+        ConflictError: It exists and names something else, or stays locked.
+        MissingObjectError: There is no such object.
+    """
+
+    def attempt() -> None:
+        repo = repository.objects()
+        found = repo.get(target)
+        if found is None:
+            raise MissingObjectError(f"The object {target} is missing from this repository.")
+        _set_ref(repo, name, None, found.id)
+
+    retry(repository, name, attempt)
+
+
+def update_ref(
+    repository: Repository,
+    name: str,
+    build: Callable[[pygit2.Repository, pygit2.Oid | None], pygit2.Oid | None],
+) -> None:
+    """Move a ref to what ``build`` makes of its present target, in a compare-and-swap.
+
+    Args:
+        repository: Where.
+        name: The full ref name; it may not exist yet.
+        build: Gets the opened repository and the present target (None: no such ref) and
+            returns the new target, or None for "nothing to change". It may be called again.
+
+    Raises:
+        ConflictError: Others kept winning the race, or a lock file stays.
+    """
+
+    def attempt() -> None:
+        repo = repository.objects()
+        old = ref_target(repo, name)
+        new = build(repo, old)
+        if new is not None and new != old:
+            _set_ref(repo, name, old, new)
+
+    retry(repository, name, attempt)
+
+
+def _set_ref(
+    repo: pygit2.Repository, name: str, expected: pygit2.Oid | None, new: pygit2.Oid
+) -> None:
+    import pygit2
+
+    try:
+        with repo.transaction() as transaction:
+            transaction.lock_ref(name)
+            found = ref_target(repo, name)
+            if found == new:
+                return
+            if found != expected:
+                raise _RetryableError(f"{name} was moved by another process")
+            transaction.set_target(name, new, None, "exprag")
+    except pygit2.GitError as error:
+        # A lock that is held, or a folder that 'git pack-refs' removes as empty under us.
+        if "lock" in str(error) or "No such file" in str(error):
+            raise _RetryableError(str(error).strip()) from error
+        raise write_error(error, f"update {name}") from error
+
+
+def retry(repository: Repository, name: str, attempt: Callable[[], Result]) -> Result:
+    """Call ``attempt`` until it is not beaten by others, with jittered pauses.
+
+    Raises:
+        ConflictError: It still is after `RETRY_SECONDS`.
+    """
+    deadline = time.monotonic() + RETRY_SECONDS
+    pause = 0.001
+    lock_file = repository.common_dir / f"{name}.lock"
+    with writer_lock(repository) as predecessor_died:
+        stale = _StaleLock(lock_file) if predecessor_died else None
+        while True:
+            try:
+                return attempt()
+            except _RetryableError as error:
+                if stale is not None:
+                    stale.remove_when_old()
+                if time.monotonic() > deadline:
+                    raise ConflictError(
+                        f"Gave up after {RETRY_SECONDS:.0f} seconds: {error}.",
+                        f"If no git process is running, delete {lock_file} and try again.",
+                    ) from error
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, 0.2)
+
+
+class _StaleLock:
+    """git's lock file of a ref, left by a process that was killed between lock and unlock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._since = time.monotonic()
+        self._seen = self._identity()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def remove_when_old(self) -> None:
+        now = self._identity()
+        if now is None or now != self._seen:
+            self._seen, self._since = now, time.monotonic()
+        elif time.monotonic() - self._since > STALE_LOCK_SECONDS:
+            self._path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writer_lock(repository: Repository) -> Iterator[bool]:
+    """Queue with the other writers of this clone; yield whether the one before us died inside.
+
+    Advisory: where the file system has no locks, writers go on without (refs still move by
+    compare-and-swap only). The holder's process id stands in the file while it is held.
+    """
+    descriptor = _open_lock(repository.home / "lock")
+    try:
+        if not _wait_for_lock(descriptor):
+            yield False
+            return
+        predecessor_died = os.fstat(descriptor).st_size > 0
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            yield predecessor_died
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise write_error(error, f"write to {path.parent}") from error
+
+
+def _wait_for_lock(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # a network file system without locks
+        return False
+    return True

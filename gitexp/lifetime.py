@@ -1,0 +1,104 @@
+"""How runs learn that their process ends: uncaught exceptions, Ctrl-C, SIGTERM.
+
+The hooks only note the reason; the run itself is ended where the process unwinds (a context
+manager, or the object's finaliser at exit), outside of any signal handler.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+import weakref
+from types import FrameType, TracebackType
+from typing import Protocol
+
+from gitexp.records.facts import Failure, Status
+
+_TAIL_LINES = 20
+
+
+class Ends(Protocol):
+    """What the hooks tell the reason to."""
+
+    def note_ending(self, status: Status, error: Failure | None, exit_code: int | None) -> None:
+        """Remember how the run will have ended once its process unwinds."""
+
+
+_open: weakref.WeakSet[Ends] = weakref.WeakSet()
+_installed = False
+
+
+def watch(run: Ends) -> None:
+    """Tell ``run`` when this process is about to end abnormally. Call it in any thread."""
+    _open.add(run)
+    _install()
+
+
+def unwatch(run: Ends) -> None:
+    """Stop watching."""
+    _open.discard(run)
+
+
+def describe_exception(error: BaseException) -> tuple[Status, Failure | None, int | None]:
+    """Return status, failure and exit code of a run that an exception ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", None, 130
+    if isinstance(error, _Terminated):
+        return "interrupted", None, error.code
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is None or code == 0:
+            return "finished", None, 0
+        if isinstance(code, int):
+            return "failed", None, code
+        return "failed", Failure("SystemExit", str(code)), 1
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    return "crashed", Failure(name, str(error), "\n".join(lines[-_TAIL_LINES:])), 1
+
+
+class _Terminated(SystemExit):
+    """SIGTERM arrived: unwinds like ``sys.exit``, with the shell's code for the signal."""
+
+    code: int
+
+
+def _install() -> None:
+    global _installed  # noqa: PLW0603 - the hooks are the process's
+    if not _installed:
+        _installed = True
+        previous = sys.excepthook
+
+        def hook(
+            kind: type[BaseException], error: BaseException, trace: TracebackType | None
+        ) -> None:
+            _tell_all(error)
+            previous(kind, error, trace)
+
+        sys.excepthook = hook
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _tell_all(error: BaseException) -> None:
+    status, failure, exit_code = describe_exception(error)
+    for run in list(_open):
+        run.note_ending(status, failure, exit_code)
+
+
+def _on_sigterm(number: int, _frame: FrameType | None) -> None:
+    if not _open:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+        return
+    stop = _Terminated(128 + number)
+    _tell_all(stop)
+    raise stop

@@ -1,0 +1,375 @@
+"""The metric log: everything a run tracked, as columnar JSON lines (docs/format.md, "Series").
+
+Calls of one shape (the same key paths in the same order) share a line: their numbers, steps and
+times once, and one column of values for each key. Numbers that count up evenly are packed as
+arithmetic runs ``first, delta, count``, times as differences in microseconds, repeated notes by
+their count: what is regular costs next to nothing, and each line stands on its own, so that a
+set of lines in any order gives back exactly what was tracked, in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import xxhash
+
+from gitexp.records.facts import SCHEMA, BadLineError, Summary, current_schema
+from gitexp.records.values import number_from_json, number_to_json, plain, restore_numbers
+
+CHUNK_CALLS = 1 << 16
+"""A line covers at most so many calls: bounded memory to write, a bounded unit to read."""
+
+MAX_SERIES_LINE_BYTES = 1 << 30
+"""A chunk of 65,536 calls with a kilobyte each still fits 16 times over."""
+
+_PLAIN_LEAVES = frozenset({float, int, bool, str, type(None)})
+
+KeyPath = tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """One call of ``track``.
+
+    Attributes:
+        number: Position in the run, from 0.
+        time_us: Microseconds since 1970, UTC.
+        step: The explicit step, or the call's number.
+        value: What was tracked.
+    """
+
+    number: int
+    time_us: int
+    step: int
+    value: Any
+    note: str | None
+
+
+class SeriesLine(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="series", kw_only=True
+):
+    """Calls of one shape. All sequences describe the same n calls, in order.
+
+    Attributes:
+        calls: Their numbers, as arithmetic runs (a flat list of triples).
+        steps: Their steps, likewise.
+        times: Microseconds since 1970 of the first, then the difference to the one before.
+        notes: Pairs of a note (or null) and for how many calls in a row it holds.
+        keys: Key path of each column; ``[]`` for a value that is no dict.
+        columns: For each key its n values.
+    """
+
+    schema: int = msgspec.field(default_factory=current_schema)
+    calls: list[int]
+    steps: list[int]
+    times: list[int]
+    notes: list[tuple[str | None, int]] = []
+    keys: list[list[str]]
+    columns: list[list[Any]]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(SeriesLine)
+
+
+def pack_runs(numbers: Sequence[int]) -> list[int]:
+    """Return integers as arithmetic runs: first, delta, count, first, delta, count, …"""
+    packed: list[int] = []
+    i, n = 0, len(numbers)
+    while i < n:
+        first = numbers[i]
+        delta = numbers[i + 1] - first if i + 1 < n else 0
+        expected, j = first + delta, i + 1
+        while j < n and numbers[j] == expected:
+            expected += delta
+            j += 1
+        packed += (first, delta, j - i)
+        i = j
+    return packed
+
+
+def unpack_runs(packed: Sequence[int], count: int) -> list[int]:
+    """Return the ``count`` integers of `pack_runs`.
+
+    Raises:
+        BadLineError: The runs do not describe exactly so many.
+    """
+    if len(packed) % 3 or sum(packed[2::3]) != count or min(packed[2::3], default=1) < 1:
+        raise BadLineError("arithmetic runs do not describe as many numbers as there are times")
+    runs = zip(packed[0::3], packed[1::3], packed[2::3], strict=True)
+    return [first + delta * i for first, delta, n in runs for i in range(n)]
+
+
+class _Shape:
+    """Calls of one shape that wait to be written."""
+
+    def __init__(self, keys: tuple[KeyPath, ...]) -> None:
+        self.keys = keys
+        self.numbers: list[int] = []
+        self.steps: list[int] = []
+        self.times: list[int] = []
+        self.notes: list[str | None] = []
+        self.columns: list[list[Any]] = [[] for _ in keys]
+
+    def line(self) -> bytes:
+        times = [b - a for a, b in itertools.pairwise(self.times)]
+        notes = [(note, len(list(group))) for note, group in itertools.groupby(self.notes)]
+        return _encoder.encode(
+            SeriesLine(
+                calls=pack_runs(self.numbers),
+                steps=pack_runs(self.steps),
+                times=[self.times[0], *times],
+                notes=[] if notes == [(None, len(self.times))] else notes,
+                keys=[list(key) for key in self.keys],
+                columns=[_json_column(column) for column in self.columns],
+            )
+        )
+
+
+def _json_column(column: list[Any]) -> list[Any]:
+    """Return a column as JSON can hold it; what is finite already is not copied."""
+    kinds = set(map(type, column))
+    if kinds <= {int, bool, str, type(None)}:
+        return column
+    if kinds <= _PLAIN_LEAVES:
+        if all(math.isfinite(v) for v in column if type(v) is float):
+            return column
+        return [number_to_json(v) if type(v) is float else v for v in column]
+    return [plain(v) for v in column]
+
+
+class _Aggregate:
+    """A metric's summary, fed column by column in call order within a shape."""
+
+    def __init__(self) -> None:
+        self.count = self.finite = 0
+        self.first: tuple[int, Any] | None = None
+        self.last: tuple[int, Any] | None = None
+        self.low: tuple[float, int, int] | None = None
+        self.high: tuple[float, int, int] | None = None
+        self.total = 0.0
+
+    def add(self, numbers: Sequence[int], steps: Sequence[int], column: Sequence[float]) -> None:
+        self.count += len(column)
+        if self.first is None or numbers[0] < self.first[0]:
+            self.first = (numbers[0], column[0])
+        if self.last is None or numbers[-1] > self.last[0]:
+            self.last = (numbers[-1], column[-1])
+        finite = [i for i, v in enumerate(column) if math.isfinite(v)]
+        if not finite:
+            return
+        self.finite += len(finite)
+        self.total += math.fsum(column[i] for i in finite)
+        low = min(finite, key=column.__getitem__)
+        high = max(finite, key=column.__getitem__)
+        lowest = (column[low], numbers[low], steps[low])
+        highest = (column[high], numbers[high], steps[high])
+        if self.low is None or lowest[:2] < self.low[:2]:
+            self.low = lowest
+        if self.high is None or (-highest[0], highest[1]) < (-self.high[0], self.high[1]):
+            self.high = highest
+
+    def summary(self) -> Summary:
+        if self.first is None or self.last is None:
+            raise ValueError("a metric without values has no summary")
+        low, high = self.low, self.high
+        return Summary(
+            first=_json_number(self.first[1]),
+            last=_json_number(self.last[1]),
+            count=self.count,
+            min=low[0] if low else None,
+            max=high[0] if high else None,
+            mean=self.total / self.finite if self.finite else None,
+            step_of_min=low[2] if low else None,
+            step_of_max=high[2] if high else None,
+        )
+
+
+def _json_number(value: float) -> float | str:
+    return number_to_json(value) if type(value) is float else value
+
+
+class SeriesEncoder:
+    """Fold calls into lines and summaries.
+
+    Feed every call in journal order to `add`, then take `lines`, `summaries` and `calls`.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.lines: list[bytes] = []
+        self._shapes: dict[tuple[KeyPath, ...], _Shape] = {}
+        self._aggregates: dict[str, _Aggregate] = {}
+
+    def add(self, time_ns: int, value: Any, note: str | None, step: int | None) -> None:
+        """Take the next call. ``value`` is as decoded from the journal."""
+        keys: list[KeyPath] = []
+        leaves: list[Any] = []
+        _split(value, (), keys, leaves)
+        number = self.calls
+        self.calls += 1
+        shape_key = tuple(keys)
+        shape = self._shapes.get(shape_key)
+        if shape is None:
+            shape = self._shapes[shape_key] = _Shape(shape_key)
+        shape.numbers.append(number)
+        shape.steps.append(_step_of(value, number) if step is None else step)
+        shape.times.append(time_ns // 1000)
+        shape.notes.append(note)
+        for column, leaf in zip(shape.columns, leaves, strict=True):
+            column.append(leaf)
+        if self.calls % CHUNK_CALLS == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write out what waits. Call it once after the last `add`."""
+        for shape in self._shapes.values():
+            self._aggregate(shape)
+            self.lines.append(shape.line())
+        self._shapes.clear()
+
+    def summaries(self) -> dict[str, Summary]:
+        """Return the summary of each metric by dotted path, in order of first appearance."""
+        return {path: aggregate.summary() for path, aggregate in self._aggregates.items()}
+
+    def _aggregate(self, shape: _Shape) -> None:
+        for key, column in zip(shape.keys, shape.columns, strict=True):
+            if key == ("step",):
+                continue
+            kinds = set(map(type, column))
+            numbers, steps, values = shape.numbers, shape.steps, column
+            if not kinds <= {int, float}:
+                picked = [i for i, v in enumerate(column) if type(v) in (int, float)]
+                if not picked:
+                    continue
+                numbers, steps, values = ([s[i] for i in picked] for s in (numbers, steps, values))
+            path = ".".join(key) or "value"
+            self._aggregates.setdefault(path, _Aggregate()).add(numbers, steps, values)
+
+
+def _split(value: Any, prefix: KeyPath, keys: list[KeyPath], leaves: list[Any]) -> None:
+    """List key paths and leaves of a value; anything but a non-empty dict is a leaf."""
+    if type(value) is not dict or not value:
+        keys.append(prefix)
+        leaves.append(value)
+        return
+    for key, item in value.items():
+        path = (*prefix, key if type(key) is str else str(key))
+        if type(item) is dict:
+            _split(item, path, keys, leaves)
+        else:
+            keys.append(path)
+            leaves.append(item)
+
+
+def _step_of(value: Any, number: int) -> int:
+    """Return the step in the value's own ``step`` key, else the call's number."""
+    step = value.get("step") if type(value) is dict else None
+    return step if type(step) is int else number
+
+
+def decode_line(line: bytes) -> SeriesLine:
+    """Return a series line, its sequences checked to be of one length.
+
+    Raises:
+        BadLineError: The line is damaged or of a newer schema.
+    """
+    if len(line) > MAX_SERIES_LINE_BYTES:
+        raise BadLineError(f"the line has {len(line)} bytes, more than {MAX_SERIES_LINE_BYTES}")
+    try:
+        series = _decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadLineError(str(error) or type(error).__name__) from None
+    if series.schema > SCHEMA:
+        raise BadLineError(f"the line is of schema {series.schema}; this gitexp reads {SCHEMA}")
+    count = len(series.times)
+    if len(series.keys) != len(series.columns) or any(len(c) != count for c in series.columns):
+        raise BadLineError("columns, keys and times do not have one length")
+    if series.notes and sum(n for _, n in series.notes) != count:
+        raise BadLineError("notes do not describe as many calls as there are times")
+    return series
+
+
+def calls(lines: Iterable[bytes]) -> list[Call]:
+    """Return everything that was tracked, in order, from the lines in any order."""
+    found = [call for line in set(lines) for call in _line_calls(decode_line(line))]
+    found.sort(key=lambda call: (call.number, call.time_us))
+    return found
+
+
+def _line_calls(series: SeriesLine) -> Iterator[Call]:
+    count = len(series.times)
+    notes = [note for note, n in series.notes for _ in range(n)] or [None] * count
+    keys = [tuple(key) for key in series.keys]
+    rows = zip(*series.columns, strict=True)
+    heads = zip(
+        unpack_runs(series.calls, count),
+        itertools.accumulate(series.times),
+        unpack_runs(series.steps, count),
+        rows,
+        notes,
+        strict=True,
+    )
+    for number, time_us, step, row, note in heads:
+        yield Call(number, time_us, step, _join(keys, row), note)
+
+
+def _join(keys: Sequence[KeyPath], row: Sequence[Any]) -> Any:
+    """Return the value whose leaves these are: the inverse of `_split`."""
+    if keys == [()]:
+        return restore_numbers(row[0])
+    value: dict[str, Any] = {}
+    for key, leaf in zip(keys, row, strict=True):
+        target = value
+        for name in key[:-1]:
+            inner = target.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise BadLineError(f"the key {name!r} is both a value and a group")
+            target = inner
+        target[key[-1] if key else ""] = restore_numbers(leaf)
+    return value
+
+
+class Point(NamedTuple):
+    """One value of one metric."""
+
+    step: int
+    time_us: int
+    value: float
+
+
+def history(lines: Iterable[bytes], metric: str) -> list[Point]:
+    """Return the numbers of one metric in the order they were tracked.
+
+    Args:
+        lines: The metric log, in any order.
+        metric: Full dotted path.
+    """
+    found: list[tuple[int, Point]] = []
+    for line in set(lines):
+        series = decode_line(line)
+        for key, column in zip(series.keys, series.columns, strict=True):
+            if (".".join(key) or "value") != metric:
+                continue
+            count = len(series.times)
+            numbers = unpack_runs(series.calls, count)
+            steps = unpack_runs(series.steps, count)
+            times = itertools.accumulate(series.times)
+            for number, step, time_us, raw in zip(numbers, steps, times, column, strict=True):
+                value = number_from_json(raw)
+                if type(value) in (int, float):
+                    found.append((number, Point(step, time_us, value)))
+    found.sort(key=lambda pair: pair[0])
+    return [point for _, point in found]
+
+
+def log_digest(lines: Iterable[bytes]) -> str:
+    """Return xxh3-128, in hexadecimal, over the distinct lines sorted, each with its line end."""
+    digest = xxhash.xxh3_128()
+    for line in sorted(set(lines)):
+        digest.update(line)
+        digest.update(b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,195 @@
+"""Turn what users pass in into what JSON can keep, or say which key cannot be kept.
+
+Accepted beyond JSON's own types: NumPy and torch scalars and arrays, paths, dates and times,
+enums, UUIDs, decimals, dataclasses, msgspec Structs, namespaces (`argparse`), mappings, tuples
+and sets. Bytes are kept as base64 text. JSON has no NaN and no infinities: they are kept as the
+texts ``NaN``, ``Infinity`` and ``-Infinity`` and come back as floats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime
+import decimal
+import enum
+import math
+import os
+import types
+import uuid
+from collections.abc import Mapping, Set
+from typing import Any
+
+import msgspec
+
+from gitexp.errors import ValueRejectedError
+
+MAX_DEPTH = 100
+"""Deeper nesting is refused: nothing that people track is, and readers recurse."""
+
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
+
+
+def number_to_json(value: float) -> float | str:
+    """Return a float as JSON can hold it: itself when finite, else one of the three texts."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def number_from_json(value: Any) -> Any:
+    """Return the float that one of the three texts stands for; anything else unchanged."""
+    return _NON_FINITE.get(value, value) if type(value) is str else value
+
+
+def restore_numbers(value: Any) -> Any:
+    """Return a decoded JSON value with the three texts turned back into floats, at any depth."""
+    if type(value) is dict:
+        return {key: restore_numbers(item) for key, item in value.items()}
+    if type(value) is list:
+        return [restore_numbers(item) for item in value]
+    return number_from_json(value)
+
+
+def plain(value: Any, path: str = "", depth: int = 0) -> Any:
+    """Return ``value`` as JSON types (dict, list, str, int, float, bool, None).
+
+    Args:
+        value: Anything a user passes as parameters, metadata or a tracked value.
+        path: Dotted key path of ``value``, for messages.
+        depth: How deeply it is nested so far.
+
+    Raises:
+        ValueRejectedError: Something in it cannot be kept; the message names its key path.
+    """
+    if depth > MAX_DEPTH:
+        raise _rejected(path, f"is nested more than {MAX_DEPTH} levels deep")
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is float:
+        return number_to_json(value)
+    if kind is int:
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise _rejected(path, "is an integer of more than 64 bits")
+        return value
+    if kind is str:
+        return clean_text(value)
+    if kind is dict:
+        return _plain_dict(value, path, depth)
+    if kind is list or kind is tuple:
+        return [plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+    return plain(foreign(value, path), path, depth + 1)
+
+
+def foreign(value: Any, path: str = "") -> Any:
+    """Return a value of some library's type as the nearest of Python's own types.
+
+    One step only: the result may hold further foreign values.
+
+    Raises:
+        ValueRejectedError: There is no faithful way to keep it.
+    """
+    converted = _convert_standard(value)
+    if converted is not _UNKNOWN:
+        return converted
+    converted = _convert_array(value)
+    if converted is not _UNKNOWN:
+        return converted
+    raise _rejected(path, f"is of type {type(value).__name__}, which JSON cannot keep")
+
+
+_UNKNOWN = object()
+
+
+def _convert_standard(value: Any) -> Any:
+    """Convert types of the standard library and msgspec; `_UNKNOWN` for any other."""
+    match value:
+        case enum.Enum():
+            return value.value
+        case bool() | int() | float() | str():  # subclasses of the built-in types
+            base = next(b for b in (bool, int, float, str) if isinstance(value, b))
+            return base(value)
+        case os.PathLike():
+            return os.fsdecode(value)
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+        case datetime.timedelta():
+            return value.total_seconds()
+        case uuid.UUID() | decimal.Decimal():
+            return str(value)
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode("ascii")
+        case Mapping():
+            return dict(value)
+        case list() | tuple() | range():
+            return list(value)
+        case Set():
+            return sorted(value, key=repr)
+        case argparse.Namespace() | types.SimpleNamespace():
+            return vars(value)
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    return _UNKNOWN
+
+
+def _convert_array(value: Any) -> Any:
+    """Convert what looks like a NumPy or torch scalar or array; `_UNKNOWN` for any other."""
+    if hasattr(value, "detach"):  # a torch tensor, wherever its memory is
+        value = value.detach()
+    if not hasattr(value, "shape") or not hasattr(value, "tolist"):
+        return _UNKNOWN
+    items = value.tolist()
+    return str(items) if isinstance(items, complex) else items
+
+
+def _plain_dict(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        name = clean_text(key) if type(key) is str else _key_text(key, path)
+        if name in result:
+            raise _rejected(path, f"has the key {name!r} twice, in different types")
+        result[name] = plain(item, f"{path}.{name}" if path else name, depth + 1)
+    return result
+
+
+def _key_text(key: Any, path: str) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, str | int | float | bool | os.PathLike):
+        return clean_text(os.fsdecode(key) if isinstance(key, os.PathLike) else str(key))
+    raise _rejected(path, f"has a key of type {type(key).__name__}")
+
+
+def clean_text(text: str) -> str:
+    """Return a text that UTF-8 can encode: lone surrogates (odd file names) as ``\\xNN``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "surrogatepass" if _has_wide(text) else "surrogateescape")
+        return raw.decode("utf-8", "backslashreplace")
+    return text
+
+
+def _has_wide(text: str) -> bool:
+    return any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
+
+
+def _rejected(path: str, why: str) -> ValueRejectedError:
+    what = f"The value at {path!r}" if path else "The value"
+    return ValueRejectedError(f"{what} {why}.", "Convert it to numbers, texts, lists or dicts.")
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dicts as one dict of dotted paths to leaves; empty dicts are leaves."""
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(item, dict) and item:
+            result.update(flatten(item, path))
+        else:
+            result[path] = item
+    return result

@@ -1,0 +1,222 @@
+"""A run as readers see it: its facts merged into one view.
+
+The earliest `RunFact` says how it began, remarks refine it in the order of their times, and
+the latest `EndFact` says how it ended. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from gitexp.records.facts import (
+    EndFact,
+    Fact,
+    Failure,
+    GitState,
+    Input,
+    RemarkFact,
+    RunFact,
+    Summary,
+    TombstoneFact,
+    Verdict,
+)
+from gitexp.records.times import parse_time
+from gitexp.records.values import flatten, number_from_json, restore_numbers
+
+RunStatus = Literal["running", "finished", "failed", "crashed", "interrupted", "timeout", "unknown"]
+By = Literal["best", "last", "mean"]
+
+
+@dataclass(frozen=True)
+class Comment:
+    """What somebody said about a run, when, and who."""
+
+    time: datetime
+    by: str
+    text: str
+
+
+@dataclass
+class Run:
+    """One run.
+
+    Attributes:
+        id: 40 hexadecimal digits; the commit that holds the code.
+        status: ``running`` while in progress; ``unknown`` when no facts say how it ended.
+        started: UTC. `ended` likewise; for a run in progress its last sign of life.
+        parameters: Nested, as given, later refinements merged in.
+        metrics: Summary of each metric by dotted path.
+        calls: How many times something was tracked.
+        here: The snapshot's objects are in this repository.
+    """
+
+    id: str
+    name: str
+    status: RunStatus
+    started: datetime
+    by: str
+    ended: datetime | None = None
+    duration: float | None = None
+    description: str | None = None
+    hypothesis: str | None = None
+    family: str | None = None
+    tags: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    metadata: Any = None
+    metrics: dict[str, Summary] = field(default_factory=dict)
+    calls: int = 0
+    seed: int | None = None
+    inputs: tuple[Input, ...] = ()
+    parent: str | None = None
+    external_id: str | None = None
+    command: tuple[str, ...] = ()
+    cwd: str | None = None
+    git: GitState | None = None
+    host: str | None = None
+    pid: int | None = None
+    python: str | None = None
+    environment: str | None = None
+    exit_code: int | None = None
+    error: Failure | None = None
+    verdict: Verdict | None = None
+    verdict_by: str | None = None
+    comments: tuple[Comment, ...] = ()
+    lost_bytes: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Return parameters and metadata as dotted paths: ``params.lr``, ``metadata.note``."""
+        values = {f"params.{path}": value for path, value in flatten(self.parameters).items()}
+        if isinstance(self.metadata, Mapping):
+            inner = flatten(self.metadata)
+            values |= {f"metadata.{path}": value for path, value in inner.items()}
+        if self.seed is not None:
+            values.setdefault("seed", self.seed)
+        return values
+
+    def value(self, metric: str, by: By = "last", *, lower: bool = False) -> float | None:
+        """Return one number for a metric: best value reached, last, or mean; None without one.
+
+        Args:
+            metric: Full dotted path.
+            by: ``best`` is the minimum if ``lower`` else the maximum, over finite values.
+            lower: Lower is better.
+        """
+        summary = self.metrics.get(metric)
+        if summary is None:
+            return None
+        if by == "last":
+            last: float = number_from_json(summary.last)
+            return last
+        if by == "mean":
+            return summary.mean
+        return summary.min if lower else summary.max
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as JSON types, in the stable shape of ``--json`` (docs/reference/json.md).
+
+        Non-finite numbers are the texts ``NaN``, ``Infinity``, ``-Infinity``; what is not known
+        is absent.
+        """
+        known: dict[str, Any] = {"run": self.id}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if name == "id" or value is None or value == () or value == {}:
+                continue
+            known[name] = value
+        if not self.lost_bytes:
+            known.pop("lost_bytes")
+        result: dict[str, Any] = msgspec.to_builtins(known)
+        return result
+
+
+def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
+    """Merge the facts of one run; None when it is withdrawn or nothing says how it began."""
+    ordered = sorted(facts, key=lambda fact: fact.time)
+    if any(isinstance(fact, TombstoneFact) for fact in ordered):
+        return None
+    begin = next((fact for fact in ordered if isinstance(fact, RunFact)), None)
+    if begin is None:
+        return None
+    run = Run(
+        id=run_id,
+        name=begin.name,
+        status="unknown",
+        started=_time(begin.time),
+        by=begin.by,
+        tags=begin.tags,
+        parameters=restore_numbers(begin.parameters),
+        metadata=restore_numbers(begin.metadata),
+    )
+    for name in _COPIED:
+        setattr(run, name, getattr(begin, name))
+    for fact in ordered:
+        if isinstance(fact, EndFact):
+            _apply_end(run, fact)
+        elif isinstance(fact, RemarkFact):
+            _apply_remark(run, fact)
+    return run
+
+
+_COPIED = (
+    "description",
+    "hypothesis",
+    "family",
+    "seed",
+    "inputs",
+    "parent",
+    "external_id",
+    "command",
+    "cwd",
+    "git",
+    "host",
+    "pid",
+    "python",
+    "environment",
+)
+_REFINED = ("name", "description", "hypothesis", "family", "seed", "inputs")
+
+
+def _apply_end(run: Run, end: EndFact) -> None:
+    run.status = end.status
+    run.ended = _time(end.time)
+    run.duration = end.duration
+    run.exit_code = end.exit_code
+    run.error = end.error
+    run.metrics = end.metrics
+    run.calls = end.calls
+    run.lost_bytes = end.lost_bytes
+
+
+def _apply_remark(run: Run, remark: RemarkFact) -> None:
+    kept = [tag for tag in run.tags if tag not in remark.remove_tags]
+    run.tags = tuple(dict.fromkeys([*kept, *remark.add_tags]))
+    if remark.comment is not None:
+        run.comments = (*run.comments, Comment(_time(remark.time), remark.by, remark.comment))
+    if remark.verdict is not None:
+        run.verdict, run.verdict_by = remark.verdict, remark.by
+    for name in _REFINED:
+        value = getattr(remark, name)
+        if value not in (None, ()):
+            setattr(run, name, value)
+    if remark.metadata is not None:
+        run.metadata = _merge(run.metadata, restore_numbers(remark.metadata))
+    run.parameters = _merge(run.parameters, restore_numbers(remark.parameters))
+
+
+def _merge(old: Any, new: Any) -> Any:
+    """Return ``old`` with the values of ``new`` over it, dicts merged key by key."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError:
+        return parse_time("1970-01-01T00:00:00Z")

@@ -1,0 +1,1 @@
+"""Shards: grow-only sets of JSON lines in git notes, and of files in a tree."""
