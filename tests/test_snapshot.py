@@ -294,7 +294,7 @@ def test_secrets_stay_out_by_name_and_by_content_without_a_digest(repo: Git) -> 
     taken = snapshot(repo)
     assert taken.git.left_out == (
         LeftOut("deploy/.env", "looks like a secret", 17),
-        LeftOut("settings.py", "looks like a secret", 52),
+        LeftOut("settings.py", "looks like a secret", 51),
     )
     assert content(repo, taken, ".env.example") == b"PASSWORD=\n"
     assert not repo("rev-list", "--objects", "--all", taken.run_id).count("settings.py")
@@ -395,14 +395,13 @@ def test_a_file_that_changes_meanwhile_is_listed(repo: Git) -> None:
 
 
 def test_a_file_that_vanishes_meanwhile_is_recorded_as_gone(repo: Git) -> None:
-    repo("config", "filter.busy.clean", "rm -f z.py train.py; cat")
+    repo("config", "filter.busy.clean", "rm -f z.py; cat")
     repo.write(".gitattributes", "*.bin filter=busy\n")
     repo.write("a.bin", "x")
-    repo.write("train.py", "edited\n")
     repo.write("z.py", "untracked\n")
     taken = take_snapshot(Repository.discover(), "run", limits=Limits())
-    assert sorted(taken.git.changed) == ["train.py", "z.py"]
-    assert not {b"train.py", b"z.py"} & entries(repo, taken.run_id).keys()
+    assert taken.git.changed == ("z.py",)
+    assert b"z.py" not in entries(repo, taken.run_id)
 
 
 @pytest.mark.parametrize(
@@ -416,9 +415,7 @@ def test_a_file_that_vanishes_meanwhile_is_recorded_as_gone(repo: Git) -> None:
         ("naïve \udcff", "exprag: naïve"),
     ],
 )
-def test_the_subject_is_the_name_made_fit_for_one_line(
-    repo: Git, name: str, subject: str
-) -> None:
+def test_the_subject_is_the_name_made_fit_for_one_line(repo: Git, name: str, subject: str) -> None:
     taken = snapshot(repo, name)
     assert repo("log", "-1", "--format=%s", taken.run_id) == subject
 

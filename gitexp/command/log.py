@@ -139,7 +139,7 @@ def read_log(path: Path) -> bytes:
     # All segments but the last are full, and the end is as long as a full one.
     surplus = max(0, len(kept) - len(pieces[0]))
     left_out = start + surplus - len(head)
-    if not left_out or start + len(kept) <= len(head) + len(pieces[0]):
+    if not left_out:
         return head + kept
     return b"%s\n[%d bytes left out]\n%s" % (head, left_out, kept[surplus:])
 

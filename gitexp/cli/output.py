@@ -1,0 +1,111 @@
+"""Where text goes: tables and colour on a terminal, tab-separated text in a pipe, or JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gitexp.errors import GitexpError
+from gitexp.git.process import git_environment, run_git
+from gitexp.git.repository import Repository
+from gitexp.render.table import aligned, tsv
+from gitexp.render.text import safe, safe_lines, to_json
+
+
+class Output:
+    """Standard output in the form that was asked for.
+
+    Attributes:
+        json: Print JSON and nothing else.
+        terminal: Somebody looks at it.
+        color: Use colours: on a terminal, unless ``NO_COLOR`` is set or ``TERM`` is ``dumb``.
+    """
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+        self.terminal = sys.stdout.isatty() and not json
+        self.color = (
+            self.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return shutil.get_terminal_size().columns
+
+    def data(self, value: Any) -> None:
+        """Print a value as JSON."""
+        sys.stdout.write(to_json(value) + "\n")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table; its cells must be `safe`."""
+        if self.terminal:
+            sys.stdout.write(aligned(header, rows, width=self.width, bold=self.color))
+        else:
+            sys.stdout.write(tsv(header, rows))
+
+    def line(self, text: str = "") -> None:
+        """Print a line of our own words; whatever a terminal would act on is made visible."""
+        sys.stdout.write(safe(text) + "\n")
+
+    def text(self, text: str) -> None:
+        """Print text of several lines, made safe line by line."""
+        sys.stdout.write(safe_lines(text).rstrip("\n") + "\n")
+
+    def heading(self, text: str) -> None:
+        """Print a line, bold on a terminal."""
+        sys.stdout.write(f"\x1b[1m{safe(text)}\x1b[0m\n" if self.color else f"{safe(text)}\n")
+
+    @contextlib.contextmanager
+    def pager(self, repository: Repository) -> Iterator[None]:
+        """Send what is printed inside through git's pager, if somebody looks at a terminal."""
+        command = _pager_command(repository) if self.terminal else None
+        if command is None:
+            yield
+            return
+        environment = {"LESS": os.environ.get("LESS", "FRX"), "LV": os.environ.get("LV", "-c")}
+        process = subprocess.Popen(  # noqa: S602 - git's own rule: the pager is a shell command
+            command, shell=True, stdin=subprocess.PIPE, text=True, env=git_environment(environment)
+        )
+        stdout, sys.stdout = sys.stdout, process.stdin or sys.stdout
+        try:
+            yield
+        except BrokenPipeError:
+            pass  # the reader has seen enough
+        finally:
+            pipe, sys.stdout = sys.stdout, stdout
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+            process.wait()
+
+
+def _pager_command(repository: Repository) -> str | None:
+    command = run_git(["var", "GIT_PAGER"], cwd=repository.top).decode().strip()
+    return None if command in ("", "cat") else command
+
+
+def print_error(error: GitexpError, *, json: bool) -> None:
+    """Print an error and its hint to stderr, as sentences or as one JSON object."""
+    if json:
+        content = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        sys.stderr.write(to_json({"error": content | {"type": type(error).__name__}}) + "\n")
+        return
+    red, plain = ("\x1b[31m", "\x1b[0m") if _stderr_color() else ("", "")
+    sys.stderr.write(f"{red}error:{plain} {safe(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {safe(error.hint)}\n")
+
+
+def print_warning(text: str) -> None:
+    """Print a warning to stderr."""
+    yellow, plain = ("\x1b[33m", "\x1b[0m") if _stderr_color() else ("", "")
+    sys.stderr.write(f"{yellow}warning:{plain} {safe(text)}\n")
+
+
+def _stderr_color() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -1,0 +1,61 @@
+"""All commands, as literals: out of this table come the top-level help, the shell completion,
+the man page and docs/reference/cli.md, and it is all that a start of the program reads.
+"""  # noqa: D205
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command: its name, the group it is listed in, and one line of help.
+
+    Its code is the module ``gitexp.cli.commands.<name>``.
+    """
+
+    name: str
+    group: str
+    help: str
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module with the command's code."""
+        return f"gitexp.cli.commands.{self.name}"
+
+
+COMMANDS = (
+    Command("run", "record", "run a command and record it as a run"),
+    Command("note", "record", "add a comment to a run"),
+    Command("tag", "record", "add or remove tags of a run"),
+    Command("verdict", "record", "say whether a run is to keep or to discard"),
+    Command("log", "look", "list runs, the latest first"),
+    Command("show", "look", "show one run: parameters, metrics, code, environment"),
+    Command("best", "look", "rank runs by a metric"),
+    Command("metrics", "look", "print the history of a run's metrics"),
+    Command("diff", "look", "compare the code, parameters and metrics of two runs"),
+    Command("status", "look", "show runs in progress and what the store holds"),
+    Command("checkout", "return", "bring the code of a run back"),
+    Command("init", "set up", "look at or choose this clone's settings"),
+    Command("skill", "set up", "write the guide with which coding agents use gitexp"),
+    Command("completion", "set up", "print the completion script for a shell"),
+    Command("recover", "keep", "seal runs whose process is gone"),
+)
+
+GROUPS = {
+    "record": "record runs",
+    "look": "look at runs",
+    "return": "return to a run's code",
+    "set up": "set up",
+    "keep": "keep the store whole",
+}
+
+EXIT_CODES = (
+    (0, "success"),
+    (1, "the request failed; the message says why and nothing was changed"),
+    (2, "the command line is not valid"),
+    (3, "an error inside gitexp"),
+    (10, "no usable git repository"),
+    (11, "others kept changing the store; try again"),
+    (12, "the data was written by a newer gitexp"),
+    (130, "interrupted"),
+)
