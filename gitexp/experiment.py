@@ -8,7 +8,6 @@ and one write. Finishing seals the journal into the store.
 from __future__ import annotations
 
 import contextlib
-import operator
 import os
 import platform
 import shutil
@@ -31,18 +30,16 @@ from gitexp.inputs import StatCache, fingerprint
 from gitexp.journal import (
     Ending,
     Journal,
-    encode_call,
     files_folder,
-    frame,
     host_name,
     journal_path,
     this_process,
 )
 from gitexp.lifetime import describe_exception, unwatch, watch
-from gitexp.records.facts import Failure, Input, RemarkFact, RunFact, Status, Verdict
+from gitexp.records.facts import Failure, Input, RemarkFact, RunFact, Status
 from gitexp.records.times import format_time
 from gitexp.records.values import clean_text, plain
-from gitexp.seal import create_handle, environment_cache, fold, seal_if_over, seal_own
+from gitexp.seal import create_handle, environment_cache, seal_if_over, seal_own
 from gitexp.snapshot import Limits, take_snapshot
 
 MAX_FILE_BYTES = 50 << 20
@@ -107,6 +104,7 @@ class Experiment:
         self._name = name
         if self._disabled:
             self._run: _LiveRun | None = None
+            self._track = _track_nothing
             return
         if not name.strip():
             raise UsageError("The experiment's name is empty.", "Give it a name.")
@@ -129,7 +127,7 @@ class Experiment:
             details = {"tags": tags, "parent": parent, "command": tuple(map(clean_text, own))}
             about["inputs"] = _fingerprints(repository, inputs)
             self._run = _start(repository, clean_text(name), about | details)
-        self._track = self._run.journal.append
+        self._track = self._run.journal.track
         self._finalizer = weakref.finalize(self, self._run.end_at_exit)
 
     @property
@@ -161,12 +159,7 @@ class Experiment:
             RunEndedError: The run has ended.
             GitexpError: The system did not take it (a full disk, say).
         """
-        if note is not None and type(note) is not str:
-            note = clean_text(str(note))
-        if step is not None and type(step) is not int:
-            step = _whole(step)
-        if self._run is not None:
-            self._track(frame(encode_call(_time_ns(), value, note, step)))
+        self._track(value, note, step)
 
     def log_params(self, params: Any) -> None:
         """Add parameters that became known after the start; they are merged over the others."""
@@ -274,8 +267,10 @@ class _LiveRun:
         try:
             if self._owned:
                 self.journal.add(Ending(_time_ns(), status, exit_code, error))
+                self.journal.refuse()
                 seal_own(self.repository, self.journal)
             else:
+                self.journal.refuse()
                 self.journal.close()
                 seal_if_over(self.repository, self.run_id)
         except RunEndedError:
@@ -413,10 +408,5 @@ def _write_file(path: Path, content: bytes) -> None:
         raise write_error(error, f"write {path}") from error
 
 
-def _whole(step: Any) -> int:
-    try:
-        return operator.index(step)
-    except TypeError:
-        raise ValueRejectedError(
-            f"The step {step!r} is not a whole number.", "Pass an integer as step."
-        ) from None
+def _track_nothing(_value: Any, _note: str | None, _step: int | None) -> None:
+    """Stand in for tracking when nothing is recorded."""

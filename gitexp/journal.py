@@ -1,7 +1,7 @@
 """The journal of a run in progress: an append-only file of checksummed frames.
 
 A frame is a 4-byte little-endian word (the byte 0xE5 above 24 bits of payload length), the
-xxh3-64 of the payload (8 bytes, little-endian), and the payload in MessagePack. Each frame is
+xxh3-64 of the payload (8 bytes, big-endian, its canonical form), and the payload in MessagePack. Each frame is
 one ``write`` to a descriptor in append mode, so frames of several threads and processes never
 mix, and a frame whose write returned survives ``kill -9``. After damage the reader finds the
 next whole frame by its mark, length and checksum.
@@ -21,11 +21,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import mmap
+import operator
 import os
 import subprocess
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from struct import Struct as Packing
 from typing import Any
@@ -33,18 +35,19 @@ from typing import Any
 import msgspec
 import xxhash
 
-from gitexp.errors import GitexpError, RunEndedError, ValueRejectedError
+from gitexp.errors import RunEndedError, ValueRejectedError
 from gitexp.git.refs import is_run_id
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
-from gitexp.records.facts import Failure, RemarkFact, RunFact, Status
-from gitexp.records.values import foreign, plain
+from gitexp.records.facts import DECODE_ERRORS, Failure, RemarkFact, RunFact, Status
+from gitexp.records.values import clean_text, foreign, plain
 
 MARK = 0xE5000000
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
-_HEADER = Packing("<IQ")
+_HEADER = Packing("<I8s")
 _pack_header = _HEADER.pack
-_digest = xxhash.xxh3_64_intdigest
+_digest = xxhash.xxh3_64_digest
+_time_ns = time.time_ns
 
 
 class Owner(msgspec.Struct, frozen=True, tag_field="kind", tag="owner"):
@@ -106,24 +109,37 @@ def frame(payload: bytes) -> bytes:
     """
     size = len(payload)
     if size > MAX_PAYLOAD_BYTES:
-        raise ValueRejectedError(
-            f"The tracked value takes {size / 1e6:.0f} MB; the limit is 16 MiB.",
-            "Keep large things as a file with log_file().",
-        )
+        raise _too_large(size)
     return _pack_header(MARK | size, _digest(payload)) + payload
 
 
-def encode_call(time_ns: int, value: Any, note: str | None, step: int | None) -> bytes:
-    """Return the payload of a tracked call.
-
-    Raises:
-        ValueRejectedError: The value cannot be kept; the message names its key path.
-    """
+def _whole(step: Any) -> int:
     try:
-        return _encode((time_ns, value, note, step))
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # Once more, slowly: either this names the key path, or it finds a form that fits.
-        return _encode((time_ns, plain(value), note, step))
+        return operator.index(step)
+    except TypeError:
+        raise ValueRejectedError(
+            f"The step {step!r} is not a whole number.", "Pass an integer as step."
+        ) from None
+
+
+def _too_large(size_bytes: int) -> ValueRejectedError:
+    return ValueRejectedError(
+        f"The value takes {size_bytes / 1e6:.0f} MB; the limit is 16 MiB.",
+        "Keep large things as a file with log_file().",
+    )
+
+
+def _refuse(_descriptor: int, _data: bytes) -> int:
+    raise RunEndedError(
+        "The run has ended; nothing more can be tracked in it.", "Start a new Experiment."
+    )
+
+
+def _write_through(descriptor: int, data: bytes) -> int:
+    """Write so that it survives power loss too."""
+    written = os.write(descriptor, data)
+    os.fsync(descriptor)
+    return written
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
@@ -145,7 +161,7 @@ class Journal:
             locked: This process holds the journal exclusively already (see `claim`).
         """
         self.path = path
-        self._sync = sync
+        self._write: Callable[[int, bytes], int] = _write_through if sync else os.write
         self._locked = locked
         self._descriptor = -1
         self._lock = threading.RLock()
@@ -174,35 +190,56 @@ class Journal:
             raise
         return journal
 
-    def append(self, data: bytes) -> None:
-        """Append whole frames with one write.
+    def track(self, value: Any, note: str | None, step: int | None) -> None:
+        """Append one tracked call, with the time of now: the hot path, hence in one piece.
 
         Raises:
+            ValueRejectedError: The value cannot be kept; the message names its key path.
             RunEndedError: The run has been sealed.
             GitexpError: The system did not take all of it (a full disk, say).
         """
+        if note is not None or step is not None:
+            note = None if note is None else clean_text(str(note))
+            step = None if step is None else _whole(step)
+        try:
+            payload = _encode((_time_ns(), value, note, step))
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            # Once more, slowly: either this names the key path, or it finds a form that fits.
+            payload = _encode((_time_ns(), plain(value), note, step))
+        size = len(payload)
+        if size > MAX_PAYLOAD_BYTES:
+            raise _too_large(size)
+        data = _pack_header(MARK | size, _digest(payload)) + payload
         with self._lock:
-            if self._descriptor < 0:
-                self._reopen()
             try:
-                written = os.write(self._descriptor, data)
+                written = self._write(self._descriptor, data)
+            except OSError as error:
+                self._write_otherwise(data, error)
+            else:
                 if written != len(data):
                     self._write_rest(data[written:])
-                if self._sync:
-                    os.fsync(self._descriptor)
-            except OSError as error:
-                raise write_error(error, f"write to the journal {self.path}") from error
 
-    def track(self, time_ns: int, value: Any, note: str | None, step: int | None) -> None:
-        """Append one tracked call; see `encode_call` and `append` for what it raises."""
-        self.append(frame(encode_call(time_ns, value, note, step)))
+    def append(self, data: bytes) -> None:
+        """Append whole frames with one write; it raises what `track` raises."""
+        with self._lock:
+            try:
+                written = self._write(self._descriptor, data)
+            except OSError as error:
+                self._write_otherwise(data, error)
+            else:
+                self._write_rest(data[written:])
 
     def add(self, note: RemarkFact | Ending) -> None:
         """Append a fact."""
         self.append(frame(_encode(note)))
 
+    def refuse(self) -> None:
+        """Take no more: from now on whoever appends is told that the run has ended."""
+        with self._lock:
+            self._write = _refuse
+
     def close(self) -> None:
-        """Stop writing. Appending later opens the file again, if it is still there."""
+        """Let go of the file."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -222,22 +259,27 @@ class Journal:
             alone = _flock(self._descriptor, "LOCK_EX", "LOCK_NB")
             return alone and _is_at(self._descriptor, self.path)
 
-    def _write_rest(self, data: bytes) -> None:
-        """Finish a short write; if the system takes no more, the frame stays torn and is lost."""
-        while data:
-            written = os.write(self._descriptor, data)
-            if written == 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            data = data[written:]
-
-    def _reopen(self) -> None:
+    def _write_otherwise(self, data: bytes, error: OSError) -> None:
+        """Write after a failure: open the file first if it is not open, else give up."""
+        if self._descriptor >= 0:
+            raise write_error(error, f"write to the journal {self.path}") from error
         descriptor = _open_existing(self.path, lock=not self._locked)
         if descriptor is None:
-            raise RunEndedError(
-                f"Run {self.path.name[:12]} has ended; nothing more can be tracked in it.",
-                "Start a new Experiment.",
-            )
-        self._descriptor = descriptor
+            self._write = _refuse
+        else:
+            self._descriptor = descriptor
+        self._write_rest(data)
+
+    def _write_rest(self, data: bytes) -> None:
+        """Write until all is taken; if the system takes no more, the frame stays torn, thus lost."""
+        try:
+            while data:
+                written = self._write(self._descriptor, data)
+                if written == 0:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+                data = data[written:]
+        except OSError as error:
+            raise write_error(error, f"write to the journal {self.path}") from error
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
@@ -332,7 +374,7 @@ class JournalReader:
             position += _HEADER.size + len(payload)
             try:
                 yield _decode_payload(payload)
-            except (msgspec.DecodeError, RecursionError):
+            except DECODE_ERRORS:
                 self.lost_bytes += _HEADER.size + len(payload)
 
     def _payload(self, position: int) -> bytes | None:

@@ -21,7 +21,8 @@ git keeps them: executable or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def checkout(repository: Repository, commit: str, *, save: Save | None = None) -
     Raises:
         CheckoutError: Work would be lost, or something else forbids it; nothing was changed.
     """
-    return _switch(repository, commit, None, save)
+    with _at_work(repository):
+        return _switch(repository, commit, None, save)
 
 
 def checkout_branch(
@@ -89,7 +91,8 @@ def checkout_branch(
         CheckoutError: The branch exists, its name is not valid, or as for `checkout`.
     """
     _require_branch_name(repository, branch)
-    return _switch(repository, commit, branch, save)
+    with _at_work(repository):
+        return _switch(repository, commit, branch, save)
 
 
 def checkout_worktree(repository: Repository, commit: str, directory: Path) -> Restored:
@@ -140,34 +143,16 @@ def checkout_paths(
         CheckoutError: A path is not in the commit or lies outside of the work tree, local
             changes would be lost, or as for `checkout`; nothing was changed.
     """
-    target = _enter(repository, commit)
-    undo_unfinished(repository)
-    files = replaced.select(repository, target, paths)
-    switch.require_blobs(repository, target, files.values())
-    head, branch = switch.read_head(repository)
-    position = Position(store.new_token(), head, branch, target)
-    store.copy_index(repository, position.token)
-    try:
-        position = replaced.plan_files(repository, position, files, save)
-        if position.files:
-            _begin(repository, position)
-    except BaseException:
-        store.forget(repository, position)
-        raise
-    if position.files:
-        try:
-            failure = replaced.replace_files(repository, position)
-        except Exception:
-            undo_unfinished(repository)
-            raise
-        _finish(repository, position)
-        if failure:
-            switch.warn_of_hook()
-    else:
-        store.forget(repository, position)
-    return Restored(
-        target, branch, None, position.saved, tuple(position.files or ()), position.name
-    )
+    with _at_work(repository):
+        target = _require_commit(repository, commit)
+        _undo_unfinished(repository)
+        files = replaced.select(repository, target, paths)
+        switch.require_blobs(repository, target, files.values())
+        head, branch = switch.read_head(repository)
+        position = Position(store.new_token(), head, branch, target)
+        position = _replace_files(repository, position, files, save)
+    names = tuple(position.files or ())
+    return Restored(target, branch, None, position.saved, names, position.name)
 
 
 def checkout_back(repository: Repository, *, save: Save | None = None) -> Restored:
@@ -183,23 +168,34 @@ def checkout_back(repository: Repository, *, save: Save | None = None) -> Restor
     Raises:
         CheckoutError: There is nothing to go back from, or changes made since would be lost.
     """
-    _require_calm(repository)
-    head, branch = switch.read_head(repository)
-    undone = undo_unfinished(repository)
-    if undone is not None and not undone.back:
+    with _at_work(repository):
+        head, branch = switch.read_head(repository)
+        undone = _undo_unfinished(repository)
+        if undone is None or undone.back:
+            undone = _latest(repository)
+            if undone.files is None:
+                return _return_to(repository, undone, save)
+            replaced.restore_files(repository, undone)
+            _drop_latest(repository, undone)
         now, now_branch = switch.read_head(repository)
-        return Restored(
-            now or "", now_branch, None, None, tuple(undone.files or ()), branch or head or ""
-        )
-    top = _latest(repository)
-    if top.files is not None:
-        replaced.restore_files(repository, top)
-        _drop_latest(repository, top)
-        return Restored(head or "", branch, None, None, tuple(top.files), branch or head or "")
-    return _return_to(repository, top, save)
+    names = tuple(undone.files or ())
+    return Restored(now or "", now_branch, None, None, names, branch or head or "")
 
 
-def undo_unfinished(repository: Repository) -> Position | None:
+@contextmanager
+def _at_work(repository: Repository) -> Iterator[None]:
+    """Be the only checkout of a work tree that is fit for one.
+
+    Raises:
+        CheckoutError: It is not, or another one is running.
+    """
+    _require_calm(repository)
+    with store.exclusive(repository):
+        store.sweep(repository)
+        yield
+
+
+def _undo_unfinished(repository: Repository) -> Position | None:
     """Undo a checkout of this work tree that was interrupted, and return it.
 
     Raises:
@@ -233,8 +229,8 @@ def _stations(trail: Trail, position: Position) -> set[str | None]:
 def _switch(
     repository: Repository, commit: str, created: str | None, save: Save | None
 ) -> Restored:
-    target = _enter(repository, commit)
-    undo_unfinished(repository)
+    target = _require_commit(repository, commit)
+    _undo_unfinished(repository)
     if created is not None and resolve(repository, f"refs/heads/{created}"):
         raise CheckoutError(
             f"The branch {created} exists already.",
@@ -251,6 +247,32 @@ def _switch(
     if not with_hook:
         switch.warn_of_hook()
     return Restored(target, created, None, position.saved, (), position.name)
+
+
+def _replace_files(
+    repository: Repository, position: Position, files: dict[str, Entry], save: Save | None
+) -> Position:
+    """Replace files one by one, and return the position with what they were."""
+    store.copy_index(repository, position.token)
+    try:
+        position = replaced.plan_files(repository, position, files, save)
+        if position.files:
+            _begin(repository, position)
+    except BaseException:
+        store.forget(repository, position)
+        raise
+    if not position.files:
+        store.forget(repository, position)
+        return position
+    try:
+        failure = replaced.replace_files(repository, position)
+    except Exception:
+        _undo_unfinished(repository)
+        raise
+    _finish(repository, position)
+    if failure:
+        switch.warn_of_hook()
+    return position
 
 
 def _return_to(repository: Repository, top: Position, save: Save | None) -> Restored:
@@ -296,17 +318,12 @@ def _require_return(
             f"Look at the saved state with 'git exp checkout {top.saved}', "
             f"or take files from it with 'git checkout {top.saved} -- PATH'.",
         )
-    changed = switch.local_changes(repository, "no")
+    changed = set(switch.local_changes(repository, "no")) - set(top.left_out)
     if changed and save is None:
         raise CheckoutError(
             f"Going back would overwrite changes made since: {switch.show_paths(changed)}.",
             switch.KEEP_HINT,
         )
-
-
-def _enter(repository: Repository, commit: str) -> str:
-    _require_calm(repository)
-    return _require_commit(repository, commit)
 
 
 def _require_commit(repository: Repository, commit: str) -> str:
@@ -382,7 +399,8 @@ def _prepare(repository: Repository, position: Position, save: Save | None) -> P
         before = {path: sides[0] for path, sides in touched.items()}
         if position.saved:
             raw = switch.unreproducible(repository, before)
-            position = replace(position, raw=raw)
+            left_out = _left_out(repository, position.head or EMPTY_TREE, position.saved)
+            position = replace(position, raw=raw, left_out=left_out)
             store.keep(repository, position)
         else:
             _require_no_deletion(repository, before)
@@ -393,6 +411,14 @@ def _prepare(repository: Repository, position: Position, save: Save | None) -> P
         store.forget(repository, position)
         raise
     return position
+
+
+def _left_out(repository: Repository, head: str, saved: str) -> tuple[str, ...]:
+    """Return tracked files that have changes of which the saved snapshot knows nothing."""
+    changed = switch.listed(
+        repository, "diff", "-z", "--name-only", "--no-renames", "--ignore-submodules", head, "--"
+    )
+    return tuple(set(changed) - set(switch.changed_files(repository, head, saved)))
 
 
 def _require_no_deletion(repository: Repository, before: switch.Files) -> None:
@@ -498,7 +524,7 @@ def _move(
         if failure and switch.read_head(repository) != goal:
             raise failure  # noqa: TRY301 - undone like every other failure
     except Exception:
-        undo_unfinished(repository)
+        _undo_unfinished(repository)
         raise
     return failure is None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -26,7 +26,7 @@ from gitexp.records.facts import (
     Verdict,
 )
 from gitexp.records.times import parse_time
-from gitexp.records.values import flatten, number_from_json, restore_numbers
+from gitexp.records.values import flatten, number_from_json, number_to_json, restore_numbers
 
 RunStatus = Literal["running", "finished", "failed", "crashed", "interrupted", "timeout", "unknown"]
 By = Literal["best", "last", "mean"]
@@ -52,7 +52,6 @@ class Run:
         parameters: Nested, as given, later refinements merged in.
         metrics: Summary of each metric by dotted path.
         calls: How many times something was tracked.
-        here: The snapshot's objects are in this repository.
     """
 
     id: str
@@ -130,8 +129,22 @@ class Run:
             known[name] = value
         if not self.lost_bytes:
             known.pop("lost_bytes")
-        result: dict[str, Any] = msgspec.to_builtins(known)
+        result: dict[str, Any] = json_numbers(msgspec.to_builtins(known))
         return result
+
+
+def json_numbers(value: Any) -> Any:
+    """Return a value with its non-finite floats as JSON's texts, at any depth.
+
+    The inverse of `restore_numbers`.
+    """
+    if isinstance(value, float):
+        return number_to_json(value)
+    if isinstance(value, dict):
+        return {key: json_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_numbers(item) for item in value]
+    return value
 
 
 def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
@@ -216,7 +229,8 @@ def _merge(old: Any, new: Any) -> Any:
 
 
 def _time(text: str) -> datetime:
+    """Return a stored time in UTC; the beginning of 1970 for what is no time."""
     try:
-        return parse_time(text)
-    except ValueError:
-        return parse_time("1970-01-01T00:00:00Z")
+        return parse_time(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime(1970, 1, 1, tzinfo=UTC)

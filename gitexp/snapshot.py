@@ -311,6 +311,8 @@ def _add_digests(draft: _Draft) -> None:
 
     Secrets get none: xxh3 is no one-way function, and a short password could be found from it.
     """
+    if len(draft.left_out) > _LISTED:
+        return
     budget = _DIGEST_TOTAL_BYTES
     for path, (reason, size) in draft.left_out.items():
         if (
@@ -413,6 +415,10 @@ def _warnings(draft: _Draft) -> list[str]:
         NO_COMMITS: "that are repositories without commits",
     }
     sentences = list(draft.warnings)
+    if not draft.status.submodules_read:
+        sentences.append(
+            "Changes inside submodules are not recorded, because git cannot read one of them."
+        )
     for reason, words in reasons.items():
         paths = [path for path, (why, _) in sorted(draft.left_out.items()) if why == reason]
         if paths:

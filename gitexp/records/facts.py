@@ -238,6 +238,10 @@ Fact = RunFact | EndFact | RemarkFact | TombstoneFact
 KNOWN_KINDS = frozenset({"run", "end", "remark", "tombstone"})
 
 
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises on damaged or hostile input."""
+
+
 class BadLineError(ValueError):
     """A stored line is not a fact: not JSON, too long, too deep, or a field of a wrong type."""
 
@@ -267,7 +271,7 @@ def decode_fact(line: bytes) -> Fact | OpaqueFact:
         raise BadLineError(f"the line has {len(line)} bytes, more than {MAX_LINE_BYTES}")
     try:
         fact = _decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         return _decode_opaque(line, error)
     if fact.schema > SCHEMA:
         return OpaqueFact(str(fact.__struct_config__.tag), fact.schema, line)
@@ -278,7 +282,7 @@ def _decode_opaque(line: bytes, error: Exception) -> OpaqueFact:
     """Return a line of an unknown kind or a newer schema; anything else is damage."""
     try:
         head = _head_decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except DECODE_ERRORS:
         raise BadLineError(str(error) or type(error).__name__) from None
     if head.kind in KNOWN_KINDS and head.schema <= SCHEMA:
         raise BadLineError(str(error) or type(error).__name__) from None

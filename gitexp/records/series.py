@@ -17,8 +17,15 @@ from typing import Any, NamedTuple
 import msgspec
 import xxhash
 
-from gitexp.records.facts import SCHEMA, BadLineError, Summary, current_schema
-from gitexp.records.values import number_from_json, number_to_json, plain, restore_numbers
+from gitexp.errors import ValueRejectedError
+from gitexp.records.facts import DECODE_ERRORS, SCHEMA, BadLineError, Summary, current_schema
+from gitexp.records.values import (
+    clean_text,
+    number_from_json,
+    number_to_json,
+    plain,
+    restore_numbers,
+)
 
 CHUNK_CALLS = 1 << 16
 """A line covers at most so many calls: bounded memory to write, a bounded unit to read."""
@@ -138,7 +145,15 @@ def _json_column(column: list[Any]) -> list[Any]:
         if all(math.isfinite(v) for v in column if type(v) is float):
             return column
         return [number_to_json(v) if type(v) is float else v for v in column]
-    return [plain(v) for v in column]
+    return [_json_leaf(v) for v in column]
+
+
+def _json_leaf(value: Any) -> Any:
+    """Return any tracked leaf as JSON; one that JSON cannot nest so deep, as Python's text of it."""
+    try:
+        return plain(value)
+    except ValueRejectedError:
+        return clean_text(repr(value))
 
 
 class _Aggregate:
@@ -162,7 +177,7 @@ class _Aggregate:
         if not finite:
             return
         self.finite += len(finite)
-        self.total += math.fsum(column[i] for i in finite)
+        self.total += sum(column[i] for i in finite)
         low = min(finite, key=column.__getitem__)
         high = max(finite, key=column.__getitem__)
         lowest = (column[low], numbers[low], steps[low])
@@ -182,7 +197,7 @@ class _Aggregate:
             count=self.count,
             min=low[0] if low else None,
             max=high[0] if high else None,
-            mean=self.total / self.finite if self.finite else None,
+            mean=self.total / self.finite if self.finite and math.isfinite(self.total) else None,
             step_of_min=low[2] if low else None,
             step_of_max=high[2] if high else None,
         )
@@ -281,7 +296,7 @@ def decode_line(line: bytes) -> SeriesLine:
         raise BadLineError(f"the line has {len(line)} bytes, more than {MAX_SERIES_LINE_BYTES}")
     try:
         series = _decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise BadLineError(str(error) or type(error).__name__) from None
     if series.schema > SCHEMA:
         raise BadLineError(f"the line is of schema {series.schema}; this gitexp reads {SCHEMA}")
