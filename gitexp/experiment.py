@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +23,9 @@ from typing import Any, Self
 from gitexp.environment import capture_environment, encode_environment
 from gitexp.errors import GitexpError, GitexpWarning, RunEndedError, UsageError, ValueRejectedError
 from gitexp.git.commit import identity
-from gitexp.git.refs import is_run_id
+from gitexp.git.refs import is_run_id, run_ref
 from gitexp.git.repository import Repository
-from gitexp.git.write import write_error
+from gitexp.git.write import delete_ref, write_error
 from gitexp.inputs import StatCache, fingerprint
 from gitexp.journal import (
     Ending,
@@ -87,7 +87,8 @@ class Experiment:
             metadata: Anything structured that is worth keeping, captured once.
             params: Parameters, as a mapping (nested if you like), dataclass or namespace.
             tags: Labels to find it by.
-            description: What is tried; `hypothesis`: what is expected and why.
+            description: What is tried.
+            hypothesis: What is expected, and why.
             family: Name of the line of ideas it belongs to.
             seed: Seed of the random numbers: runs that differ in it only are replicates.
             inputs: Data files and folders whose fingerprints are recorded.
@@ -102,9 +103,9 @@ class Experiment:
         """
         self._disabled = os.environ.get("GITEXP_MODE", "").lower() == "disabled"
         self._name = name
+        self._track: Callable[[Any, str | None, int | None], None] = _track_nothing
         if self._disabled:
             self._run: _LiveRun | None = None
-            self._track = _track_nothing
             return
         if not name.strip():
             raise UsageError("The experiment's name is empty.", "Give it a name.")
@@ -335,6 +336,8 @@ def _start(repository: Repository, name: str, about: dict[str, Any]) -> _LiveRun
     try:
         create_handle(repository, snapshot.run_id)
     except BaseException:
+        # The handle goes first: a journal without one can be recovered, not the other way round.
+        delete_ref(repository, run_ref(snapshot.run_id), snapshot.run_id)
         journal.path.unlink(missing_ok=True)
         journal.close()
         raise

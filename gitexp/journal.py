@@ -1,10 +1,10 @@
 """The journal of a run in progress: an append-only file of checksummed frames.
 
 A frame is a 4-byte little-endian word (the byte 0xE5 above 24 bits of payload length), the
-xxh3-64 of the payload (8 bytes, big-endian, its canonical form), and the payload in MessagePack. Each frame is
-one ``write`` to a descriptor in append mode, so frames of several threads and processes never
-mix, and a frame whose write returned survives ``kill -9``. After damage the reader finds the
-next whole frame by its mark, length and checksum.
+xxh3-64 of the payload (8 bytes, big-endian, its canonical form), and the payload in
+MessagePack. Each frame is one ``write`` to a descriptor in append mode, so frames of several
+threads and processes never mix, and a frame whose write returned survives ``kill -9``. After
+damage the reader finds the next whole frame by its mark, length and checksum.
 
 A payload is an array ``[time_ns, value, note, step]`` for a tracked call, else a map tagged by
 ``kind``: `Owner` and `RunFact` come first, `RemarkFact` in between, `Ending` when the owner
@@ -73,8 +73,8 @@ class Ending(msgspec.Struct, frozen=True, tag_field="kind", tag="ending"):
 
 Note = Owner | RunFact | RemarkFact | Ending
 _encode = msgspec.msgpack.Encoder(enc_hook=foreign).encode
-_decode = msgspec.msgpack.Decoder().decode
-_decode_note = msgspec.msgpack.Decoder(Note).decode
+_decode: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[Any]).decode
+_decode_note: Callable[[bytes], Note] = msgspec.msgpack.Decoder(Note).decode
 
 
 def live_folder(repository: Repository) -> Path:
@@ -95,10 +95,10 @@ def files_folder(repository: Repository, run_id: str) -> Path:
 def live_runs(repository: Repository) -> list[str]:
     """Return the ids of the runs that have a journal."""
     try:
-        names = os.listdir(live_folder(repository))
+        names = [path.name for path in live_folder(repository).iterdir()]
     except FileNotFoundError:
         return []
-    return sorted(name for name in names if is_run_id(name))
+    return sorted(filter(is_run_id, names))
 
 
 def frame(payload: bytes) -> bytes:
@@ -271,7 +271,7 @@ class Journal:
         self._write_rest(data)
 
     def _write_rest(self, data: bytes) -> None:
-        """Write until all is taken; if the system takes no more, the frame stays torn, thus lost."""
+        """Write until all is taken; if the system takes no more, the frame stays torn."""
         try:
             while data:
                 written = self._write(self._descriptor, data)
@@ -401,10 +401,7 @@ class JournalReader:
 
 def _decode_payload(payload: bytes) -> list[Any] | Note:
     # 0x94 is MessagePack's mark of an array of four: a tracked call.
-    if payload[:1] == b"\x94":
-        call: list[Any] = _decode(payload)
-        return call
-    return _decode_note(payload)
+    return _decode(payload) if payload[:1] == b"\x94" else _decode_note(payload)
 
 
 @contextlib.contextmanager

@@ -10,18 +10,19 @@ import functools
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gitexp import journal, seal
 from gitexp.errors import AmbiguousError, GitexpError, RunNotFoundError, UsageError
 from gitexp.git import refs
+from gitexp.git.measure import object_sizes
 from gitexp.git.read import read_blob
 from gitexp.git.repository import Repository
 from gitexp.naming import Goal, direction, resolve_name
-from gitexp.records.facts import Fact
+from gitexp.records.facts import BadLineError, Fact
 from gitexp.records.series import Call, Point, calls, history
 from gitexp.records.times import parse_time
 from gitexp.run import By, Run, build_run
@@ -36,7 +37,9 @@ from gitexp.store.read import (
 )
 
 _SPEC_BEST = re.compile(r"best:(?P<metric>.+)")
-_SPEC_LATEST = re.compile(r"latest(?:~(?P<back>\d+))?")
+_SPEC_LATEST = re.compile(r"latest(?:~(?P<back>[0-9]{1,9}))?")
+
+Answer = TypeVar("Answer")
 
 
 class Ranked(NamedTuple):
@@ -73,6 +76,7 @@ class Memory:
     def __init__(self, repository: Repository) -> None:
         """Wrap a repository; `gitexp.open` is the usual way."""
         self.repository = repository
+        self._met: dict[Problem, None] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> Memory:
@@ -91,6 +95,7 @@ class Memory:
         """Forget what was read, so that the next question reads again."""
         for name in ("_tips", "_stored", "_live", "_runs"):
             self.__dict__.pop(name, None)
+        self._met.clear()
 
     @functools.cached_property
     def _live(self) -> dict[str, seal.Folded]:
@@ -132,13 +137,15 @@ class Memory:
 
     @property
     def problems(self) -> list[Problem]:
-        """What of the store could not be read, with its place; the rest is readable."""
+        """What of the store could not be read so far, with its place; the rest is readable.
+
+        Metric logs are read when they are asked for; then what is damaged of them is added.
+        """
         _ = self._runs
-        problems = list(self._stored.problems)
+        problems = [*self._stored.problems, *self._met]
         handles = {ref.removeprefix(refs.RUNS) for ref in self._tips if ref.startswith(refs.RUNS)}
-        for run_id in sorted(handles - self._runs.keys() - self._stored.facts.keys()):
-            problems.append(Problem(refs.run_ref(run_id), run_id, 0, "no facts speak of this run"))
-        return problems
+        silent = sorted(handles - self._runs.keys() - self._stored.facts.keys())
+        return problems + [Problem(refs.run_ref(i), i, 0, "no facts speak of it") for i in silent]
 
     @property
     def unknown(self) -> dict[str, int]:
@@ -230,7 +237,7 @@ class Memory:
 
     def calls(self, run: Run) -> list[Call]:
         """Return everything a run tracked, in order, with notes."""
-        return calls(self._metric_lines(run))
+        return self._ask_log(run, calls)
 
     def history(self, run: Run, metric: str) -> list[Point]:
         """Return the values of one metric in the order they were tracked.
@@ -239,17 +246,42 @@ class Memory:
             GitexpError: The run has no such metric.
             AmbiguousError: The name fits several.
         """
-        return history(self._metric_lines(run), resolve_name(metric, run.metrics))
+        path = resolve_name(metric, run.metrics)
+        return self._ask_log(run, lambda lines: history(lines, path))
 
-    def _metric_lines(self, run: Run) -> list[bytes]:
+    def _ask_log(self, run: Run, ask: Callable[[list[bytes]], Answer]) -> Answer:
+        """Return what ``ask`` makes of a run's metric log, damaged lines left out and noted."""
         live = self._live.get(run.id)
         if live is not None:
-            return live.series.lines
-        return read_metric_lines(self.repository, self._tips, run.id)
+            return ask(live.series.lines)
+        lines, problems = read_metric_lines(self.repository, self._tips, run.id)
+        self._met |= dict.fromkeys(problems)
+        try:
+            return ask(list(lines))
+        except BadLineError:
+            return ask([line for line, place in lines.items() if self._is_sound(line, place)])
 
-    def files(self, run: Run) -> dict[str, str]:
-        """Return path -> blob id of the files kept with a run; empty while it is in progress."""
-        return list_run_files(self.repository, self._tips, run.id)
+    def _is_sound(self, line: bytes, place: Problem) -> bool:
+        try:
+            calls([line])
+        except BadLineError as error:
+            self._met[place._replace(reason=str(error))] = None
+            return False
+        return True
+
+    def files(self, run: Run) -> dict[str, int | None]:
+        """Return path -> bytes of the files kept with a run; None for a missing object."""
+        if run.id in self._live:
+            return {path: file.stat().st_size for path, file in self._waiting_files(run).items()}
+        stored = list_run_files(self.repository, self._tips, run.id)
+        sizes = object_sizes(self.repository, list(stored.values()))
+        return {path: sizes[oid] for path, oid in stored.items()}
+
+    def _waiting_files(self, run: Run) -> Mapping[str, Path]:
+        """Return the files of a run in progress, which no shard has yet."""
+        folder = journal.files_folder(self.repository, run.id)
+        found = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path for path in found}
 
     def read_file(self, run: Run, path: str) -> bytes:
         """Return the content of a file kept with a run.
@@ -257,7 +289,9 @@ class Memory:
         Raises:
             GitexpError: There is none of that name, or its object is missing.
         """
-        oid = self.files(run).get(path)
+        if run.id in self._live and (waiting := self._waiting_files(run).get(path)):
+            return waiting.read_bytes()
+        oid = list_run_files(self.repository, self._tips, run.id).get(path)
         content = read_blob(self.repository, oid) if oid is not None else None
         if content is None:
             raise GitexpError(f"Run {run.id[:12]} has no file {path!r}.")
@@ -272,6 +306,11 @@ class Memory:
             return stored
         waiting = seal.environment_cache(self.repository, run.environment)
         return waiting.read_bytes() if waiting.exists() else None
+
+
+def is_relative_spec(text: str) -> bool:
+    """Say whether a text names a run by its place, whatever runs, names and tags there are."""
+    return bool(_SPEC_LATEST.fullmatch(text) or _SPEC_BEST.fullmatch(text))
 
 
 def _live_run(run_id: str, folded: seal.Folded, stored: Iterable[Fact]) -> Run | None:

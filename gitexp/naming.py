@@ -13,10 +13,12 @@ from typing import Literal, NamedTuple
 
 from gitexp.errors import AmbiguousError, GitexpError, UsageError
 
-_LOWER_WORDS = frozenset(
-    "loss losses err error errors bpb bpc ppl perplexity time latency memory mem mb gb bytes "
-    "seconds secs ms mse rmse mae mape nll nelbo wer cer fid kl regret cost duration".split()
-)
+_LOWER_IS_BETTER = """
+    loss losses err error errors bpb bpc ppl perplexity time latency memory mem mb gb bytes
+    seconds secs ms mse rmse mae mape nll nelbo wer cer fid kl regret cost duration
+"""
+_LOWER_WORDS = frozenset(_LOWER_IS_BETTER.split())
+_SHOWN = 10
 
 
 class Goal(NamedTuple):
@@ -52,8 +54,8 @@ def resolve_name(query: str, paths: Iterable[str], what: str = "metric") -> str:
     near = [tails.get(n, n) for n in difflib.get_close_matches(query, [*known, *tails], n=3)]
     hint = f"Did you mean {' or '.join(dict.fromkeys(near))}?" if near else None
     if hint is None and known:
-        shown = ", ".join(known[:10])
-        hint = f"There {'is' if len(known) == 1 else 'are'}: {shown}{', …' if len(known) > 10 else ''}."  # noqa: PLR2004
+        more = ", …" if len(known) > _SHOWN else ""
+        hint = f"Known: {', '.join(known[:_SHOWN])}{more}."
     raise GitexpError(f"No run has a {what} named {query!r}.", hint)
 
 

@@ -36,15 +36,6 @@ from gitexp.git.saved import EMPTY_TREE, Entry, Position, Trail
 Save = Callable[[], str]
 """Takes a snapshot of the work tree, keeps it alive by a ref, and returns its commit id."""
 
-_OPERATIONS = {
-    "MERGE_HEAD": "A merge",
-    "CHERRY_PICK_HEAD": "A cherry-pick",
-    "REVERT_HEAD": "A revert",
-    "rebase-merge": "A rebase",
-    "rebase-apply": "A rebase or 'git am'",
-    "sequencer": "A cherry-pick or revert",
-}
-
 
 @dataclass(frozen=True)
 class Restored:
@@ -189,7 +180,7 @@ def _at_work(repository: Repository) -> Iterator[None]:
     Raises:
         CheckoutError: It is not, or another one is running.
     """
-    _require_calm(repository)
+    switch.require_calm(repository)
     with store.exclusive(repository):
         store.sweep(repository)
         yield
@@ -334,33 +325,6 @@ def _require_commit(repository: Repository, commit: str) -> str:
             "Get it with 'git exp pull' if somebody shares it.",
         )
     return target
-
-
-def _require_calm(repository: Repository) -> None:
-    """Check that there is a work tree and that no merge or the like is under way.
-
-    Raises:
-        CheckoutError: Otherwise.
-    """
-    if repository.work_tree is None:
-        raise CheckoutError(
-            "This is a bare repository: it has no work tree to change.",
-            "Use --worktree DIR to get the code in a folder of its own.",
-        )
-    for name, operation in _OPERATIONS.items():
-        if (repository.git_dir / name).exists():
-            raise CheckoutError(
-                f"{operation} is in progress.",
-                "Finish or abort it first; 'git status' says how. "
-                "With --worktree DIR the code can be had beside it.",
-            )
-    unmerged = switch.listed(repository, "ls-files", "-u", "-z")
-    if unmerged:
-        names = {record.partition("\t")[2] for record in unmerged}
-        raise CheckoutError(
-            f"There are unresolved conflicts: {switch.show_paths(names)}.",
-            "Resolve them and 'git add' the files first.",
-        )
 
 
 def _require_branch_name(repository: Repository, branch: str) -> None:

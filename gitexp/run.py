@@ -124,7 +124,7 @@ class Run:
         known: dict[str, Any] = {"run": self.id}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            if name == "id" or value is None or value == () or value == {}:
+            if name == "id" or value in (None, (), {}):
                 continue
             known[name] = value
         if not self.lost_bytes:

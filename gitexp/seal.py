@@ -32,7 +32,7 @@ from gitexp.journal import (
     live_runs,
     read_journal,
 )
-from gitexp.records.facts import EndFact, RemarkFact, RunFact, encode_fact
+from gitexp.records.facts import EndFact, Fact, RemarkFact, RunFact, encode_fact
 from gitexp.records.series import SeriesEncoder, log_digest
 from gitexp.records.times import format_time, parse_time
 from gitexp.store.batch import Batch, environment_path, file_path, missing_files, write_batch
@@ -194,7 +194,8 @@ def _seal(repository: Repository, path: Path) -> str:
     end = folded.end_fact(run, ending)
     with contextlib.suppress(MissingObjectError):  # readers report it; the facts are kept
         create_handle(repository, run_id)
-    facts = [encode_fact(fact) for fact in (run, *folded.remarks, end)]
+    said: list[Fact] = [run, *folded.remarks, end]
+    facts = [encode_fact(fact) for fact in said]
     metrics = {run_id: folded.series.lines} if folded.series.lines else {}
     shard = shard_name(repository)
     files = _files(repository, shard, run_id, run.environment)

@@ -12,7 +12,6 @@ what is kept of it.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import secrets
@@ -23,6 +22,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from time import time_ns
 from types import TracebackType
@@ -106,30 +106,27 @@ class Sidecar:
     def read(self) -> dict[str, Any] | None:
         """Return what the command left, without the nonce; None when it left nothing.
 
-        A file that is there and cannot be taken costs a `GitexpWarning` that says why.
+        A file that the command wrote and that cannot be taken costs a `GitexpWarning` that
+        says why.
         """
         sight, content = self._look()
-        if sight is None:
+        if sight is None or sight == self._before:
             return None
+        data = _decode(content) if content is not None else None
+        problem = None
         if content is None:
-            return self._refuse("is not a file or is larger than 1 MiB")
-        data = _decode(content)
-        if data is None:
-            return self._refuse("does not hold a JSON object that can be kept")
-        nonce = data.pop("nonce", None)
-        if nonce == self.nonce:
-            return data
-        if nonce is not None:
-            return self._refuse("carries the nonce of another run")
-        if sight == self._before or sight.mtime_ns < self._started_ns - _CLOCK_NS:
-            return None  # it was there before: another run's, and no mistake of this one
+            problem = "is not a file or is larger than 1 MiB"
+        elif data is None:
+            problem = "does not hold a JSON object that can be kept"
+        elif data.get("nonce", self.nonce) != self.nonce:
+            problem = "carries the nonce of another run"
+        elif "nonce" not in data and sight.mtime_ns < self._started_ns - _CLOCK_NS:
+            problem = "is older than the run"
+        if data is None or problem:
+            _warn_of(self.path, problem)
+            return None
+        data.pop("nonce", None)
         return data
-
-    def _refuse(self, why: str) -> None:
-        shown = os.fsencode(self.path).decode("utf-8", "backslashreplace")
-        warnings.warn(
-            f"The summary file {shown} {why}; it is not recorded.", GitexpWarning, stacklevel=3
-        )
 
     def _look(self) -> tuple[_Sight | None, bytes | None]:
         """Return what is at the path, and its content if that can be a summary."""
@@ -142,6 +139,12 @@ class Sidecar:
             return None, None  # nothing there, or nothing that we may read
         digest = xxhash.xxh3_128_hexdigest(content or b"")
         return _Sight(status.st_ino, status.st_mtime_ns, digest), content
+
+
+def _warn_of(path: Path, problem: str | None) -> None:
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    message = f"The summary file {shown} {problem}; it is not recorded."
+    warnings.warn(message, GitexpWarning, stacklevel=3)
 
 
 def _decode(content: bytes) -> dict[str, Any] | None:
@@ -253,7 +256,7 @@ def _number(text: str) -> Scalar:
 
 
 def _plain(output: bytes) -> str:
-    """Return output as text without colours and cursor movements; line ends are ``\\n``."""
+    """Return output as text without colours and cursor movements; line ends are newlines."""
     return _ESCAPES.sub("", output.decode("utf-8", "replace")).replace("\r\n", "\n")
 
 
@@ -340,19 +343,13 @@ def _last_report(lines: list[str]) -> list[str]:
     """Return what follows the last header, without what launchers and groups put before it."""
     for index in range(len(lines) - 1, -1, -1):
         header = _HEADER.fullmatch(lines[index].rstrip())
-        if header is None:
-            continue
-        rest = [line.removeprefix(header["rank"]) for line in lines[index + 1 :]]
-        return _group_report(rest) if "Group" in header[0] else rest
+        if header is not None:
+            prefix = header["rank"] + ("  | " if "Group" in header[0] else "")
+            return _under_prefix(prefix, lines[index + 1 :])
     frames = [index for index, line in enumerate(lines) if _FRAME.match(line)]
     return lines[frames[-1] + 1 :] if frames else []
 
 
-def _group_report(lines: list[str]) -> list[str]:
-    """Return the part of an exception group's report that is about the group itself."""
-    report = []
-    for line in lines:
-        if not line.startswith("  | "):
-            break
-        report.append(line.removeprefix("  | "))
-    return report
+def _under_prefix(prefix: str, lines: list[str]) -> list[str]:
+    ours = takewhile(lambda line: line.startswith(prefix), lines)
+    return [line.removeprefix(prefix) for line in ours]

@@ -41,7 +41,7 @@ def identity(hermetic: Path) -> None:
     (hermetic / ".gitconfig").write_text(
         "[user]\n\tname = Ada Lovelace\n\temail = ada@example.org\n"
         "[init]\n\tdefaultBranch = main\n"
-        "[protocol \"file\"]\n\tallow = always\n"
+        '[protocol "file"]\n\tallow = always\n'
     )
 
 
@@ -66,7 +66,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repo(template: Path, tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
+def repo(
+    template: Path, tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Git]:
     """A fresh copy of the template, as the current folder; call it to run git in it."""
     root = tmp_path / "repo"
     shutil.copytree(template, root, symlinks=True)

@@ -31,7 +31,11 @@ class Git:
         ).stdout
 
     def __call__(self, *arguments: str, **environment: str) -> str:
-        return self.raw(*arguments, **environment).decode("utf-8", "surrogateescape").rstrip("\n")
+        return (
+            self.raw(*arguments, stdin=None, **environment)
+            .decode("utf-8", "surrogateescape")
+            .rstrip("\n")
+        )
 
     def write(self, path: str, content: str | bytes) -> Path:
         """Write a file below the repository, folders included."""
@@ -55,7 +59,9 @@ def gitexp(
         stdin=subprocess.DEVNULL,
     )
     if check is not None:
-        assert done.returncode == check, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == check, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
     return done
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -99,10 +101,8 @@ def test_damage_is_reported_not_guessed(line: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_or_are_reported(line: bytes) -> None:
-    try:
+    with contextlib.suppress(BadLineError):
         decode_fact(line)
-    except BadLineError as error:
-        assert str(error)
 
 
 def test_unknown_fields_of_a_known_line_do_not_hurt() -> None:

@@ -20,7 +20,7 @@ def bare_identity(repo: Git, hermetic: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A repository whose user never told git a name."""
     (hermetic / ".gitconfig").unlink()
     monkeypatch.setenv("LOGNAME", "grace")
-    return Repository.discover()
+    return Repository.discover(repo.path)
 
 
 def test_the_users_configuration_names_the_author(repo: Git) -> None:
@@ -43,17 +43,17 @@ def test_the_repositorys_configuration_wins_and_libgit2_alone_reads_it(
         pygit2.settings.search_path[level] = before
 
 
-def test_the_environment_wins_over_the_configuration(
-    repo: Git, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("repo")
+def test_the_environment_wins_over_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Env")
     assert identity(Repository.discover()) == ("Env", "ada@example.org")
     monkeypatch.setenv("GIT_AUTHOR_EMAIL", "env@example.org")
     assert identity(Repository.discover()) == ("Env", "env@example.org")
 
 
+@pytest.mark.usefixtures("repo")
 def test_configuration_in_the_environment_counts_as_for_git(
-    repo: Git, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,7 @@ def test_the_owner_is_dead_only_when_its_process_is_gone() -> None:
     deadline = 500
     while not is_dead(owner) and deadline:  # a zombie until we wait for it: dead all the same
         deadline -= 1
-        journal.time.sleep(0.01)
+        time.sleep(0.01)
     assert is_dead(owner)
     child.communicate()
     assert is_dead(owner)

@@ -6,15 +6,26 @@ import pytest
 
 from gitexp.sensitive import sensitive_content, sensitive_name
 
+SECRET_NAMES = """
+.env .env.local .ENV deploy/.env.production prod.env .envrc server.pem tls/server.key
+id_rsa id_ed25519 id_ed25519_work .netrc _netrc .pypirc .npmrc .git-credentials credentials
+credentials.json aws_credentials.yaml service-account.json my-service_account-1.json
+client_secret_123.apps.json cert.p12 cert.PFX release.keystore token token.txt hf_token.json
+.token api-key.txt openai_api_keys.yaml password.txt passwords.csv secrets.yaml secret.toml
+.secrets secrets .ssh/config home/.aws/config .docker/config.json
+"""
+
+OTHER_NAMES = """
+train.py environment.yml .env.example .env.sample .env.template id_rsa.pub env.py
+tokenizer.json tokens.txt special_tokens_map.json tokenizer_config.json token.py
+token_counts.csv keys.py monkey.txt secretary.md data/keyboard.csv secrets.example
+credentials.py password_reset.html
+"""
+
 
 @pytest.mark.parametrize(
     "path",
-    """.env .env.local .ENV deploy/.env.production prod.env .envrc server.pem tls/server.key
-    id_rsa id_ed25519 id_ed25519_work .netrc _netrc .pypirc .npmrc .git-credentials credentials
-    credentials.json aws_credentials.yaml service-account.json my-service_account-1.json
-    client_secret_123.apps.json cert.p12 cert.PFX release.keystore token token.txt hf_token.json
-    .token api-key.txt openai_api_keys.yaml password.txt passwords.csv secrets.yaml secret.toml
-    .secrets secrets .ssh/config home/.aws/config .docker/config.json""".split(),
+    SECRET_NAMES.split(),
 )
 def test_names_of_secrets(path: str) -> None:
     assert sensitive_name(path.encode())
@@ -22,10 +33,7 @@ def test_names_of_secrets(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    """train.py environment.yml .env.example .env.sample .env.template id_rsa.pub env.py
-    tokenizer.json tokens.txt special_tokens_map.json tokenizer_config.json token.py
-    token_counts.csv keys.py monkey.txt secretary.md data/keyboard.csv secrets.example
-    credentials.py password_reset.html""".split(),
+    OTHER_NAMES.split(),
 )
 def test_names_that_are_no_secrets(path: str) -> None:
     assert not sensitive_name(path.encode())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -60,10 +58,12 @@ def test_a_split_index_is_read_and_not_shared(repo: Git) -> None:
     repo("update-index", "--split-index")
     repo.write("staged", "staged")
     repo("add", "staged")
-    repo.write("train.py", "edited\n")
+    for name in ("README", "pkg/data.py", "pkg/model.py", "train.py"):
+        repo.write(name, "edited\n")
     assert [*(repo.path / ".git").glob("sharedindex.*")]
     taken = snapshot(repo)
-    assert repo("diff", "--name-only", "HEAD", taken.run_id) == "staged\ntrain.py"
+    changed = repo("diff", "--name-only", "HEAD", taken.run_id)
+    assert changed.split() == ["README", "pkg/data.py", "pkg/model.py", "staged", "train.py"]
 
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])
@@ -77,7 +77,7 @@ def test_a_nested_repository_is_recorded_by_its_commit(repo: Git, template: Path
     repo("clone", "--quiet", str(template), "nested")
     taken = snapshot(repo)
     head = Git(repo.path / "nested")("rev-parse", "HEAD")
-    assert entries(repo, taken.run_id)[b"nested"] == (b"160000", head.encode())
+    assert entries(repo, taken.run_id)["nested"] == ("160000", head)
     assert taken.git.nested == ("nested",)
     assert taken.warnings == ("Nested repositories are recorded by their commit only: nested.",)
 
@@ -92,7 +92,8 @@ def test_a_nested_repository_without_commits_is_left_out(repo: Git) -> None:
     assert repo("diff", "--name-only", "HEAD", taken.run_id) == "new.py"
 
 
-def test_a_clean_submodule_is_clean(repo: Git, submodule: Git) -> None:
+@pytest.mark.usefixtures("submodule")
+def test_a_clean_submodule_is_clean(repo: Git) -> None:
     taken = snapshot(repo)
     assert not taken.git.dirty
     assert (taken.git.submodules, taken.patches) == ((), {})
@@ -101,7 +102,7 @@ def test_a_clean_submodule_is_clean(repo: Git, submodule: Git) -> None:
 def test_a_new_commit_in_a_submodule_is_recorded(repo: Git, submodule: Git) -> None:
     submodule("commit", "--quiet", "--allow-empty", "-m", "more")
     taken = snapshot(repo)
-    assert entries(repo, taken.run_id)[b"sub"][1] == submodule("rev-parse", "HEAD").encode()
+    assert entries(repo, taken.run_id)["sub"][1] == submodule("rev-parse", "HEAD")
     assert taken.patches == {}
 
 
@@ -142,16 +143,29 @@ def test_a_submodule_of_a_submodule_has_its_own_patch(
     assert taken.git.submodules == ("sub/inner",)
 
 
-def test_a_submodule_that_cannot_be_read_is_named_and_stops_nothing(
-    repo: Git, submodule: Git
+@pytest.mark.parametrize("damage", ["index", "gitfile"])
+def test_a_submodule_that_git_cannot_read_stops_nothing(
+    repo: Git, submodule: Git, damage: str
 ) -> None:
     submodule.write("train.py", "edited\n")
     repo.write("train.py", "edited\n")
-    (repo.path / ".git/modules/sub/index").write_bytes(b"damaged")
-    with unchanged(repo), pytest.raises(subprocess.CalledProcessError):
-        submodule("status")
-    taken = take_snapshot(Repository.discover(), "run", limits=Limits())
+    if damage == "index":
+        (repo.path / ".git/modules/sub/index").write_bytes(b"damaged")
+    else:
+        submodule.write(".git", "gitdir: ../moved/away\n")
+    taken = snapshot(repo)
     assert content(repo, taken, "train.py") == b"edited\n"
+    assert entries(repo, taken.run_id)["sub"] == entries(repo, "HEAD")["sub"]
+    assert taken.patches == {}
+    assert any("submodules are not recorded" in warning for warning in taken.warnings)
+
+
+def test_a_submodule_on_an_unborn_branch_is_named(repo: Git, submodule: Git) -> None:
+    submodule("symbolic-ref", "HEAD", "refs/heads/none")
+    submodule.write("train.py", "edited\n")
+    taken = snapshot(repo)
+    assert taken.patches == {}
+    assert any("sub" in warning for warning in taken.warnings)
 
 
 def test_a_linked_work_tree_has_its_own_snapshot(
@@ -167,9 +181,10 @@ def test_a_linked_work_tree_has_its_own_snapshot(
     assert side("diff", "--name-only", "HEAD", taken.run_id) == "README"
 
 
+@pytest.mark.usefixtures("identity")
 @pytest.mark.parametrize("staged", [False, True])
 def test_an_unborn_branch_gives_a_commit_without_parents(
-    tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch, *, staged: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, staged: bool
 ) -> None:
     repo = Git(tmp_path / "new")
     repo.path.mkdir()
@@ -179,13 +194,14 @@ def test_an_unborn_branch_gives_a_commit_without_parents(
         repo("add", ".")
     monkeypatch.chdir(repo.path)
     taken = snapshot(repo)
-    assert entries(repo, taken.run_id).keys() == {b"train.py"}
+    assert entries(repo, taken.run_id).keys() == {"train.py"}
     assert (taken.git.head, taken.git.branch, taken.git.dirty) == (None, "main", True)
     assert repo("rev-list", "--count", taken.run_id) == "1"
 
 
+@pytest.mark.usefixtures("identity")
 def test_an_empty_work_tree_on_an_unborn_branch_is_clean(
-    tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo = Git(tmp_path)
     repo("init", "--quiet", "new")
@@ -299,15 +315,20 @@ def test_no_configuration_hides_a_change(repo: Git, settings: dict[str, str]) ->
     repo("stash", "push", "--quiet", "--include-untracked")
     for name, value in settings.items():
         repo("config", name, value)
+    repo.write("README", "line\n" * 20)
+    repo("commit", "--quiet", "--no-gpg-sign", "-am", "long enough to be found again")
     repo("mv", "README", "README.md")
+    repo.write("README.md", "line\n" * 20 + "edited\n")
     repo.write("train.py", "lr = 2\r\n")
     repo.write("a/new", "x")
     taken = snapshot(repo)
     names = repo.raw("-c", "color.ui=false", "diff-tree", "-r", "--name-only", "HEAD", taken.run_id)
     assert names.split() == [b"README", b"README.md", b"a/new", b"train.py"]
+    assert content(repo, taken, "README.md").endswith(b"edited\n")
 
 
-def test_everything_together_comes_back(repo: Git, submodule: Git, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("submodule")
+def test_everything_together_comes_back(repo: Git, tmp_path: Path) -> None:
     """Staged, unstaged and untracked changes beside a submodule, restored in another work tree."""
     repo.write("a/b/c", "x")
     repo("add", "a")
@@ -315,18 +336,25 @@ def test_everything_together_comes_back(repo: Git, submodule: Git, tmp_path: Pat
     repo("rm", "--quiet", "README")
     (repo.path / "train.py").chmod(0o755)
     taken = snapshot(repo)
-    expected = {k: v for k, v in read_tree(repo.path).items() if not k.startswith(b"sub/")}
+    expected = {k: v for k, v in read_tree(repo.path).items() if not k.startswith("sub/")}
     assert restored(repo, taken, tmp_path / "back") == expected
 
 
-def test_a_partial_clone_works_or_says_why_not(
+def test_a_partial_clone_works_offline(
     repo: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neither HEAD's version of ``train.py`` nor what the sparse checkout leaves out is there."""
     repo("config", "uploadpack.allowFilter", "true")
-    repo("clone", "--quiet", "--filter=blob:none", repo.path.as_uri(), str(tmp_path / "partial"))
+    url = repo.path.as_uri()
+    repo("clone", "--quiet", "--filter=blob:none", "--sparse", url, str(tmp_path / "partial"))
+    repo.write("train.py", "a later version\n")
+    repo("commit", "--quiet", "-am", "later")
     partial = Git(tmp_path / "partial")
-    partial.write("train.py", "edited\n")
+    partial("fetch", "--quiet")
+    partial("reset", "--quiet", "--mixed", "origin/main")
+    partial.write("README", "x\n")
+    repo.path.rename(tmp_path / "offline")
     monkeypatch.chdir(partial.path)
-    os.rename(repo.path, tmp_path / "offline")
-    taken = snapshot(partial)
-    assert content(partial, taken, "train.py") == b"edited\n"
+    taken = snapshot(partial, limits=Limits(total_bytes=2))
+    assert content(partial, taken, "README") == b"x\n"
+    assert entries(partial, taken.run_id)["train.py"] == entries(partial, "HEAD")["train.py"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import decimal
 import enum
 import math
@@ -58,12 +58,12 @@ class TorchLike:
         (np.float32(0.5), 0.5),
         (np.float64("nan"), "NaN"),
         (np.int64(7), 7),
-        (np.bool_(True), True),  # noqa: FBT003
+        (np.bool_(True), True),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (TorchLike(), 1.5),
         (pathlib.PurePosixPath("a/b"), "a/b"),
-        (datetime.date(2026, 1, 31), "2026-01-31"),
-        (datetime.timedelta(seconds=90), 90.0),
+        (dt.date(2026, 1, 31), "2026-01-31"),
+        (dt.timedelta(seconds=90), 90.0),
         (decimal.Decimal("0.1"), "0.1"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (Colour.RED, "red"),

@@ -15,37 +15,37 @@ from tests.support import Git
 _MAY_GROW = {"objects", "exprag"}
 
 
-def read_tree(root: Path, *, times: bool = False) -> dict[bytes, tuple[object, ...]]:
+def read_tree(root: Path, *, times: bool = False) -> dict[str, tuple[object, ...]]:
     """Return kind, executable bit and content of every file below a folder, git's own left out.
 
     With ``times``, also mode and mtime of files and folders.
     """
-    found: dict[bytes, tuple[object, ...]] = {}
-    for folder, folders, files in os.walk(os.fsencode(root)):
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        folders[:] = [name for name in folders if name != b".git" and name not in links]
-        for name in [*files, *links]:
-            path = os.path.join(folder, name)
-            key = os.path.relpath(path, os.fsencode(root))
-            if name != b".git":
-                found[key] = _describe(path) + (_times(path) if times else ())
+    found: dict[str, tuple[object, ...]] = {}
+    for path in _walk(root):
+        key = str(path.relative_to(root))
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            found[key] = _describe(path)
         if times:
-            found[os.path.relpath(folder, os.fsencode(root)) + b"/"] = _times(folder)
+            found[key] = (*found.get(key, ()), status.st_mode, status.st_mtime_ns)
     return found
 
 
-def _describe(path: bytes) -> tuple[object, ...]:
-    found = os.lstat(path)
-    if stat.S_ISLNK(found.st_mode):
-        return ("link", os.readlink(path))
-    if not stat.S_ISREG(found.st_mode):
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name != ".git":
+            yield path
+            if path.is_dir() and not path.is_symlink():
+                yield from _walk(path)
+
+
+def _describe(path: Path) -> tuple[object, ...]:
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return ("link", path.readlink())
+    if not stat.S_ISREG(mode):
         return ("special",)
-    return ("file", bool(found.st_mode & 0o100), Path(os.fsdecode(path)).read_bytes())
-
-
-def _times(path: bytes) -> tuple[object, ...]:
-    found = os.lstat(path)
-    return (found.st_mode, found.st_mtime_ns)
+    return ("file", bool(mode & 0o100), path.read_bytes())
 
 
 def _read_git_dir(git_dir: Path) -> dict[str, tuple[object, ...]]:
@@ -83,10 +83,10 @@ def snapshot(repo: Git, name: str = "a run", limits: Limits | None = None) -> Sn
         return take_snapshot(Repository.discover(), name, limits=limits or Limits())
 
 
-def entries(repo: Git, commit: str) -> dict[bytes, tuple[bytes, bytes]]:
+def entries(repo: Git, commit: str) -> dict[str, tuple[str, str]]:
     """Return mode and object id of every entry of a commit's tree, by path."""
-    lines = repo.raw("ls-tree", "-r", "-z", commit).split(b"\0")[:-1]
-    pairs = (line.partition(b"\t") for line in lines)
+    lines = repo("ls-tree", "-r", "-z", commit).split("\0")[:-1]
+    pairs = (line.partition("\t") for line in lines)
     return {path: (head.split()[0], head.split()[2]) for head, _, path in pairs}
 
 
@@ -95,7 +95,7 @@ def content(repo: Git, taken: Snapshot, path: str) -> bytes:
     return repo.raw("cat-file", "blob", f"{taken.run_id}:{path}")
 
 
-def restored(repo: Git, taken: Snapshot, folder: Path) -> dict[bytes, tuple[object, ...]]:
+def restored(repo: Git, taken: Snapshot, folder: Path) -> dict[str, tuple[object, ...]]:
     """Check the snapshot out into a new linked work tree and return what is there."""
     repo("worktree", "add", "--quiet", "--detach", str(folder), taken.run_id)
     return read_tree(folder)

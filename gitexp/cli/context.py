@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitexp.cli.output import Output, print_warning
@@ -11,6 +11,7 @@ from gitexp.git.repository import Repository
 
 if TYPE_CHECKING:
     from gitexp.memory import Memory
+    from gitexp.store.read import Problem
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Context:
     """The surroundings of one command."""
 
     output: Output
+    _reported: set[Problem] = field(default_factory=set)
 
     @functools.cached_property
     def repository(self) -> Repository:
@@ -34,6 +36,17 @@ class Context:
 
         What cannot be read, or was sealed just now, is said on stderr, once.
         """
+        memory = self.open_memory()
+        self.report_problems(memory)
+        for kind, count in memory.unknown.items():
+            print_warning(
+                f"{count} line{'s' if count > 1 else ''} of kind {kind} came from a newer gitexp; "
+                f"they are kept and not shown."
+            )
+        return memory
+
+    def open_memory(self) -> Memory:
+        """Seal the runs whose process is gone, saying so, and return the memory."""
         from gitexp import seal
         from gitexp.memory import Memory
 
@@ -44,12 +57,11 @@ class Context:
                 print_warning(
                     f"Run {result.run_id[:12]} had lost its process; it is sealed as crashed."
                 )
-        memory = Memory(self.repository)
+        return Memory(self.repository)
+
+    def report_problems(self, memory: Memory) -> None:
+        """Say on stderr what could not be read, as far as that was not said before."""
         for problem in memory.problems:
-            print_warning(f"{problem}.")
-        for kind, count in memory.unknown.items():
-            print_warning(
-                f"{count} line{'s' if count > 1 else ''} of kind {kind} came from a newer gitexp; "
-                f"they are kept and not shown."
-            )
-        return memory
+            if problem not in self._reported:
+                self._reported.add(problem)
+                print_warning(f"{problem}.")

@@ -9,8 +9,9 @@ import importlib
 import os
 import sys
 import warnings
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 from gitexp import __version__
@@ -72,7 +73,7 @@ def dispatch(arguments: list[str]) -> int:
         return 0
     command = find_command(arguments[0])
     parser, module = command_parser(command)
-    args = parser.parse_args(arguments[1:])
+    args = parse_arguments(parser, module, arguments[1:])
     from gitexp.cli.context import Context
     from gitexp.cli.output import Output
 
@@ -97,8 +98,12 @@ def find_command(name: str) -> Command:
     raise UsageError(f"{name!r} is not a command of git exp.", hint)
 
 
-def command_parser(command: Command) -> tuple[ArgumentParser, object]:
-    """Return the argument parser of a command and its module."""
+def command_parser(command: Command) -> tuple[ArgumentParser, ModuleType]:
+    """Return the argument parser of a command and its module.
+
+    A module with a text ``AFTER_DASHES`` takes what follows ``--`` on the command line as it is;
+    the text says in the usage line what that is.
+    """
     module = importlib.import_module(command.module)
     codes = "".join(f"\n  {code:3}  {meaning}" for code, meaning in EXIT_CODES)
     parser = _Parser(
@@ -110,7 +115,24 @@ def command_parser(command: Command) -> tuple[ArgumentParser, object]:
     )
     module.configure(parser)
     parser.add_argument("--json", action="store_true", help="print JSON (docs/reference/json.md)")
+    if hasattr(module, "AFTER_DASHES"):
+        usage = parser.format_usage().removeprefix("usage: ").rstrip()
+        parser.usage = f"{usage} {module.AFTER_DASHES}"
     return parser, module
+
+
+def parse_arguments(parser: ArgumentParser, module: ModuleType, words: list[str]) -> Namespace:
+    """Return the parsed arguments of a command; ``after_dashes`` holds what no parser looks at.
+
+    Raises:
+        UsageError: They are not valid.
+    """
+    if not hasattr(module, "AFTER_DASHES"):
+        return parser.parse_args(words)
+    at = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:at])
+    args.after_dashes = words[at + 1 :]
+    return args
 
 
 def top_level_help() -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gitexp.errors import GitexpError
-from gitexp.git.process import git_environment, run_git
+from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 from gitexp.render.table import aligned, tsv
 from gitexp.render.text import safe, safe_lines, to_json
@@ -57,6 +57,11 @@ class Output:
         """Print text of several lines, made safe line by line."""
         sys.stdout.write(safe_lines(text).rstrip("\n") + "\n")
 
+    def raw(self, content: bytes) -> None:
+        """Write bytes as they are. On a terminal they must be safe for it."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+
     def heading(self, text: str) -> None:
         """Print a line, bold on a terminal."""
         sys.stdout.write(f"\x1b[1m{safe(text)}\x1b[0m\n" if self.color else f"{safe(text)}\n")
@@ -68,20 +73,33 @@ class Output:
         if command is None:
             yield
             return
-        environment = {"LESS": os.environ.get("LESS", "FRX"), "LV": os.environ.get("LV", "-c")}
         process = subprocess.Popen(  # noqa: S602 - git's own rule: the pager is a shell command
-            command, shell=True, stdin=subprocess.PIPE, text=True, env=git_environment(environment)
+            command,
+            shell=True,
+            stdin=subprocess.PIPE,
+            encoding="utf-8",
+            errors="backslashreplace",
+            env={"LESS": "FRX", "LV": "-c", **os.environ},
         )
         stdout, sys.stdout = sys.stdout, process.stdin or sys.stdout
         try:
-            yield
-        except BrokenPipeError:
-            pass  # the reader has seen enough
+            with contextlib.suppress(BrokenPipeError):  # the reader has seen enough
+                yield
         finally:
             pipe, sys.stdout = sys.stdout, stdout
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+            _wait_for_reader(process)
+
+
+def _wait_for_reader(process: subprocess.Popen[str]) -> None:
+    """Wait for the pager to end. Ctrl-C is for it alone, as in git."""
+    while True:
+        try:
             process.wait()
+        except KeyboardInterrupt:
+            continue
+        return
 
 
 def _pager_command(repository: Repository) -> str | None:
@@ -98,13 +116,18 @@ def print_error(error: GitexpError, *, json: bool) -> None:
     red, plain = ("\x1b[31m", "\x1b[0m") if _stderr_color() else ("", "")
     sys.stderr.write(f"{red}error:{plain} {safe(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {safe(error.hint)}\n")
+        print_hint(error.hint)
 
 
 def print_warning(text: str) -> None:
     """Print a warning to stderr."""
     yellow, plain = ("\x1b[33m", "\x1b[0m") if _stderr_color() else ("", "")
     sys.stderr.write(f"{yellow}warning:{plain} {safe(text)}\n")
+
+
+def print_hint(text: str) -> None:
+    """Print to stderr what to do next."""
+    sys.stderr.write(f"hint: {safe(text)}\n")
 
 
 def _stderr_color() -> bool:

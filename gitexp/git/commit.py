@@ -117,7 +117,9 @@ def _libgit2_sees_all() -> bool:
 def _ask_git(repository: Repository) -> dict[str, str]:
     try:
         output = run_git(
-            ["config", "-z", "--get-regexp", r"^(author|user)\.(name|email)$"], cwd=repository.top
+            ["config", "-z", "--get-regexp", r"^(author|user)\.(name|email)$"],
+            cwd=repository.top,
+            environment={"GIT_DIR": str(repository.git_dir)},
         )
     except GitCommandError:
         return {}  # git config exits with 1 when nothing matches

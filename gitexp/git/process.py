@@ -136,7 +136,7 @@ def translate_failure(arguments: object, returncode: int, errors: bytes) -> GitC
 
 
 def last_line(text: str) -> str:
-    """Return the line of git's stderr that names the failure (the last ``fatal:`` or ``error:``)."""
+    """Return the line of git's stderr that names the failure: the last fatal or error line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line for line in lines if line.startswith(("fatal:", "error:"))]
     return (marked or lines or [""])[-1]

@@ -41,7 +41,7 @@ def select(repository: Repository, target: str, paths: Sequence[str]) -> dict[st
                     f"'git ls-tree -r --name-only {target}' lists its files.",
                 )
             found.update({name: tree[name] for name in names if name not in spared})
-    return found
+    return dict(sorted(found.items()))
 
 
 def _match(repository: Repository, index: Path, path: str) -> list[str]:
@@ -103,7 +103,18 @@ def plan_files(
         path: None if path not in there else known[path] if path in unlike else entry
         for path, entry in changed.items()
     }
-    intended = _intended(repository, copy, index)
+    return _describe(repository, position, before, changed, index)
+
+
+def _describe(
+    repository: Repository,
+    position: Position,
+    before: switch.Files,
+    changed: dict[str, Entry],
+    index: dict[str, Entry],
+) -> Position:
+    """Return the position with the state of each file, kept out of reach of garbage collection."""
+    intended = _intended(repository, store.index_copy(repository, position.token), index)
     states = {
         path: FileState(before[path], index.get(path), entry, path in intended)
         for path, entry in changed.items()

@@ -124,7 +124,7 @@ def _discover(folder: Path, _context: tuple[str | None, ...]) -> Repository:
     git_dir, common_dir, object_format, inside = lines
     if object_format != "sha1":
         raise NoRepositoryError(
-            f"This repository names its objects by {object_format}; gitexp can work with SHA-1 only.",
+            f"This repository names its objects by {object_format}; gitexp needs SHA-1.",
             "libgit2, which gitexp writes objects with, cannot open such repositories yet.",
         )
     work_tree: Path | None = None

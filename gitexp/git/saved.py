@@ -11,8 +11,10 @@ beside that line of JSON is kept out of reach of garbage collection and of other
   the saved snapshot and the target. It is made for positions whose work tree was saved or
   whose files were replaced; other checkouts leave nothing that only they know.
 
-A position is written as ``pending`` before the work tree changes and moves to the stack when
-the change is complete: a pending position found later is a checkout that was interrupted.
+One checkout at a time works on a work tree, under a lock on ``<git dir>/exprag-checkout.lock``
+that ends with the process. A position is written as ``pending`` before the work tree changes and
+moves to the stack when the change is complete: a pending position found later is a checkout that
+was interrupted.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gitexp.errors import CheckoutError
 from gitexp.git.process import run_git
+from gitexp.git.read import resolve
 from gitexp.git.repository import Repository
 
 SAVED = "refs/exprag/saved/"
@@ -85,6 +90,7 @@ class Position:
         raw: By path, blobs with the bytes of saved files that filters do not reproduce.
         unlike: Paths whose file was already not what it is to be after an undo, so that git
             refuses to replace them or does not look at them; an undo leaves them alone.
+        left_out: Tracked files with changes that the snapshot left out; they stay in place.
     """
 
     token: str
@@ -97,6 +103,7 @@ class Position:
     files: dict[str, FileState] | None = None
     raw: dict[str, str] = field(default_factory=dict)
     unlike: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -182,6 +189,50 @@ def _decode_file(state: object) -> FileState:
     return FileState(**entries, intended=state["intended"])
 
 
+@contextmanager
+def exclusive(repository: Repository) -> Iterator[None]:
+    """Be the only gitexp checkout of this work tree; the lock ends with the process.
+
+    Raises:
+        CheckoutError: Another one is running, or git is changing the index.
+    """
+    import fcntl
+
+    lock = repository.git_dir / "index.lock"
+    with (repository.git_dir / "exprag-checkout.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckoutError(
+                "Another gitexp checkout is running in this work tree.",
+                "Repeat the command when it has ended.",
+            ) from error
+        if lock.exists():
+            raise index_is_locked(lock)
+        yield
+
+
+def index_is_locked(lock: Path) -> CheckoutError:
+    """Return the error for a lock of git's that is there."""
+    return CheckoutError(
+        f"The index is locked by another git process: {lock} exists.",
+        "Repeat the command when that process has ended; if there is none, remove the file first.",
+    )
+
+
+def sweep(repository: Repository) -> None:
+    """Remove index copies of checkouts that were killed before they had begun.
+
+    A copy whose position has a ref stays: it may be wanted where the trail was moved away.
+    """
+    trail = read_trail(repository)
+    tokens = {position.token for position in (*trail.positions, trail.pending) if position}
+    for copy in repository.git_dir.glob("exprag-checkout-*.index*"):
+        token = copy.name.removeprefix("exprag-checkout-").partition(".")[0]
+        if token not in tokens and not resolve(repository, SAVED + token):
+            copy.unlink()
+
+
 def copy_index(repository: Repository, token: str) -> Path:
     """Keep a copy of the index and return its path.
 
@@ -235,11 +286,7 @@ def install_index(repository: Repository, token: str) -> None:
     try:
         stream = lock.open("xb")
     except FileExistsError as error:
-        raise CheckoutError(
-            f"The index is locked by another git process: {lock} exists.",
-            "Repeat the command when that process has ended; "
-            "if there is none, remove the file first.",
-        ) from error
+        raise index_is_locked(lock) from error
     try:
         with stream:
             stream.write(content)

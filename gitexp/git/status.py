@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp.errors import GitCommandError
+from gitexp.errors import GitCommandError, NoRepositoryError
 from gitexp.git.process import finish_git, run_git, start_git
 from gitexp.git.repository import Repository
 
@@ -29,8 +29,9 @@ _STATUS = (
     "--untracked-files=no",
     "--no-renames",
     "--no-ahead-behind",
-    "--ignore-submodules=none",
 )
+_INSIDE_SUBMODULES = "--ignore-submodules=none"
+_COMMITS_OF_SUBMODULES = "--ignore-submodules=dirty"
 _FILES = ("ls-files", "-v", "-z", "--cached", "--others", "--exclude-standard")
 _ABSENT = b"000000"
 
@@ -68,6 +69,8 @@ class Status:
         untracked: Untracked paths that are not ignored; a nested repository ends with a slash.
         assume_unchanged: How many index entries git was told to assume unchanged.
         skip_worktree: How many index entries a sparse checkout leaves out.
+        submodules_read: Whether git could look inside all submodules. Where it could not (one
+            has been moved, say), changes inside of them are unknown; their commits are known.
     """
 
     head: str | None
@@ -76,6 +79,7 @@ class Status:
     untracked: tuple[bytes, ...]
     assume_unchanged: int
     skip_worktree: int
+    submodules_read: bool
 
 
 def display_path(path: bytes) -> str:
@@ -99,18 +103,22 @@ def read_status(repository: Repository) -> Status:
     top = repository.require_work_tree()
     environment = work_tree_environment(repository)
     with (
-        start_git(_STATUS, cwd=top, environment=environment) as status,
+        start_git([*_STATUS, _INSIDE_SUBMODULES], cwd=top, environment=environment) as status,
         start_git(_FILES, cwd=top, environment=environment) as files,
     ):
         try:
             # The files come first: they are many, and a full pipe would make git wait for us.
             listing = finish_git(files)
-            output = finish_git(status)
+            try:
+                return _parse(finish_git(status), listing, submodules_read=True)
+            except (GitCommandError, NoRepositoryError):
+                command = [*_STATUS, _COMMITS_OF_SUBMODULES]
+                output = run_git(command, cwd=top, environment=environment)
+                return _parse(output, listing, submodules_read=False)
         except BaseException:
             files.kill()
             status.kill()
             raise
-    return _parse(output, listing)
 
 
 def filtered_paths(repository: Repository, paths: Collection[bytes]) -> set[bytes]:
@@ -177,7 +185,7 @@ def _clean_filters(repository: Repository) -> set[bytes]:
     return {name.partition(b".")[2].rpartition(b".")[0] for name in output.split(b"\0") if name}
 
 
-def _parse(output: bytes, listing: bytes) -> Status:
+def _parse(output: bytes, listing: bytes, *, submodules_read: bool) -> Status:
     headers: dict[bytes, bytes] = {}
     changes: list[Change] = []
     for record in output.split(b"\0"):
@@ -198,6 +206,7 @@ def _parse(output: bytes, listing: bytes) -> Status:
         untracked,
         assume_unchanged,
         skip_worktree,
+        submodules_read,
     )
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from gitexp.errors import CheckoutError, GitCommandError, GitexpWarning
 from gitexp.git.process import last_line, run_git, start_git
 from gitexp.git.repository import Repository
-from gitexp.git.saved import EMPTY_TREE, Entry
+from gitexp.git.saved import EMPTY_TREE, Entry, index_is_locked
 from gitexp.git.status import display_path, work_tree_environment
 
 _GITLINK = "160000"
@@ -31,6 +31,14 @@ _ABSENT = "000000"
 _STOP_SECONDS = 10.0
 """How long git may take to remove its locks after a Ctrl-C before it is killed."""
 
+_OPERATIONS = {
+    "MERGE_HEAD": "A merge",
+    "CHERRY_PICK_HEAD": "A cherry-pick",
+    "REVERT_HEAD": "A revert",
+    "rebase-merge": "A rebase",
+    "rebase-apply": "A rebase or 'git am'",
+    "sequencer": "A cherry-pick or revert",
+}
 KEEP_HINT = "Repeat it with --save to keep the changes first, or commit or stash them."
 Files = Mapping[str, Entry | None]
 """Files by path relative to the top of the work tree; None where there is to be none."""
@@ -59,6 +67,33 @@ def caller_folder(repository: Repository) -> Path:
     """Return the folder the caller stood in; git keeps the folder that it was started in."""
     folder = repository.require_work_tree() / repository.prefix
     return folder if folder.is_dir() else repository.top
+
+
+def require_calm(repository: Repository) -> None:
+    """Check that there is a work tree and that no merge or the like is under way.
+
+    Raises:
+        CheckoutError: Otherwise.
+    """
+    if repository.work_tree is None:
+        raise CheckoutError(
+            "This is a bare repository: it has no work tree to change.",
+            "Use --worktree DIR to get the code in a folder of its own.",
+        )
+    for name, operation in _OPERATIONS.items():
+        if (repository.git_dir / name).exists():
+            raise CheckoutError(
+                f"{operation} is in progress.",
+                "Finish or abort it first; 'git status' says how. "
+                "With --worktree DIR the code can be had beside it.",
+            )
+    unmerged = listed(repository, "ls-files", "-u", "-z")
+    if unmerged:
+        names = {record.partition("\t")[2] for record in unmerged}
+        raise CheckoutError(
+            f"There are unresolved conflicts: {show_paths(names)}.",
+            "Resolve them and 'git add' the files first.",
+        )
 
 
 def read_head(repository: Repository) -> tuple[str | None, str | None]:
@@ -364,7 +399,7 @@ def checkout(
     except BaseException:
         _stop(process)
         raise
-    return _failure(errors) if process.returncode else None
+    return _failure(repository, errors) if process.returncode else None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -377,7 +412,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.communicate()
 
 
-def _failure(errors: bytes) -> CheckoutError:
+def _failure(repository: Repository, errors: bytes) -> CheckoutError:
     text = errors.decode("utf-8", "surrogateescape")
     paths = [line[1:] for line in text.splitlines() if line.startswith("\t")]
     if paths:
@@ -387,11 +422,7 @@ def _failure(errors: bytes) -> CheckoutError:
             "ignored files and files left out of the snapshot have to be moved away.",
         )
     if "index.lock" in text:
-        return CheckoutError(
-            "The index is locked by another git process.",
-            "Repeat the command when that process has ended; "
-            "if there is none, remove the file index.lock in the git directory first.",
-        )
+        return index_is_locked(repository.git_dir / "index.lock")
     line = display_path(os.fsencode(last_line(text)))
     return CheckoutError(f"git checkout failed: {line}", "Nothing was changed.")
 

@@ -2,9 +2,9 @@
 
 A ref moves by compare-and-swap: lock it, read it, compare with what the change was built on,
 set it. Who finds it moved or locked builds again after a jittered pause. On top of that,
-writers of one clone queue at an advisory lock (`WriterLock`), so that they seldom race at all;
-it also tells when a process was killed while it held git's own lock file, which nobody else
-would ever remove.
+writers of one clone queue at an advisory lock (`writer_lock`), so that they seldom race at all;
+it also tells when a process was killed while it held git's own lock file of a ref, which
+nobody else would ever remove.
 
 Measured on ext4: an object costs 50 µs, a new ref 20 µs, moving a ref 950 µs (the file system
 flushes a file that is renamed over another).
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gitexp.errors import ConflictError, GitexpError, MissingObjectError
 from gitexp.git.commit import identity
+from gitexp.git.process import run_git
+from gitexp.git.read import list_refs
 from gitexp.git.repository import Repository
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def write_commit(
 
     name, email = identity(repository)
     signature = pygit2.Signature(name, email)
-    return repo.create_commit(None, signature, signature, text, tree, parents)  # type: ignore[arg-type]
+    return repo.create_commit(None, signature, signature, text, tree, parents)
 
 
 def ref_target(repo: pygit2.Repository, name: str) -> pygit2.Oid | None:
@@ -124,6 +126,17 @@ def create_ref(repository: Repository, name: str, target: str) -> None:
         _set_ref(repo, name, None, found.id)
 
     retry(repository, name, attempt)
+
+
+def delete_ref(repository: Repository, name: str, expected: str) -> None:
+    """Delete a ref if it names ``expected``; do nothing where it does not exist.
+
+    Raises:
+        GitCommandError: It names something else, or is locked.
+    """
+    if list_refs(repository, name):
+        command = f"delete {name} {expected}\n".encode("ascii")
+        run_git(["update-ref", "--stdin"], cwd=repository.top, stdin=command)
 
 
 def update_ref(
@@ -182,16 +195,13 @@ def retry(repository: Repository, name: str, attempt: Callable[[], Result]) -> R
     """
     deadline = time.monotonic() + RETRY_SECONDS
     pause = 0.001
-    lock_file = repository.common_dir / f"{name}.lock"
-    with writer_lock(repository) as predecessor_died:
-        stale = _StaleLock(lock_file) if predecessor_died else None
+    with writer_lock(repository, name):
         while True:
             try:
                 return attempt()
             except _RetryableError as error:
-                if stale is not None:
-                    stale.remove_when_old()
                 if time.monotonic() > deadline:
+                    lock_file = _lock_file(repository, name)
                     raise ConflictError(
                         f"Gave up after {RETRY_SECONDS:.0f} seconds: {error}.",
                         f"If no git process is running, delete {lock_file} and try again.",
@@ -200,45 +210,30 @@ def retry(repository: Repository, name: str, attempt: Callable[[], Result]) -> R
             pause = min(pause * 2, 0.2)
 
 
-class _StaleLock:
-    """git's lock file of a ref, left by a process that was killed between lock and unlock."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._since = time.monotonic()
-        self._seen = self._identity()
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns
-
-    def remove_when_old(self) -> None:
-        now = self._identity()
-        if now is None or now != self._seen:
-            self._seen, self._since = now, time.monotonic()
-        elif time.monotonic() - self._since > STALE_LOCK_SECONDS:
-            self._path.unlink(missing_ok=True)
+def _lock_file(repository: Repository, name: str) -> Path:
+    return repository.common_dir / f"{name}.lock"
 
 
 @contextlib.contextmanager
-def writer_lock(repository: Repository) -> Iterator[bool]:
-    """Queue with the other writers of this clone; yield whether the one before us died inside.
+def writer_lock(repository: Repository, name: str) -> Iterator[None]:
+    """Queue with the other writers of this clone that want to move a ref.
 
+    While it is held, the ref's name stands in the lock's file: who finds a name there knows
+    that the writer before was killed, and removes git's lock file of that ref if it left one.
     Advisory: where the file system has no locks, writers go on without (refs still move by
-    compare-and-swap only). The holder's process id stands in the file while it is held.
+    compare-and-swap only).
     """
     descriptor = _open_lock(repository.home / "lock")
     try:
         if not _wait_for_lock(descriptor):
-            yield False
+            yield
             return
-        predecessor_died = os.fstat(descriptor).st_size > 0
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        left = os.pread(descriptor, 200, 0).decode("ascii", "replace")
+        if left:
+            _remove_stale_lock(repository, left)
         try:
-            yield predecessor_died
+            os.pwrite(descriptor, name.encode("ascii"), 0)
+            yield
         finally:
             os.ftruncate(descriptor, 0)
     finally:
@@ -263,3 +258,31 @@ def _wait_for_lock(descriptor: int) -> bool:
     except OSError:  # a network file system without locks
         return False
     return True
+
+
+def _remove_stale_lock(repository: Repository, name: str) -> None:
+    """Remove git's lock file of a ref once it has stood unchanged for `STALE_LOCK_SECONDS`.
+
+    Its writer is dead and no other writer of ours can be there; a git command that holds the
+    lock lets go of it sooner.
+    """
+    if not name.startswith("refs/") or ".." in name:
+        return
+    path = _lock_file(repository, name)
+    since, seen = time.monotonic(), _identity(path)
+    while seen is not None:
+        if time.monotonic() - since > STALE_LOCK_SECONDS:
+            path.unlink(missing_ok=True)
+            return
+        time.sleep(STALE_LOCK_SECONDS / 20)
+        now = _identity(path)
+        if now != seen:
+            since, seen = time.monotonic(), now
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

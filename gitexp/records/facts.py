@@ -29,10 +29,10 @@ def current_schema() -> int:
 
 
 class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file that the snapshot does not hold.
+    r"""A file that the snapshot does not hold.
 
     Attributes:
-        path: Relative to the top of the work tree; bytes that are not UTF-8 as ``\\xNN``.
+        path: Relative to the top of the work tree; bytes that are not UTF-8 as ``\xNN``.
         reason: ``too large``, ``looks like a secret``, ``over the total limit``,
             ``cannot be read``, ``filter failed`` or ``repository without commits``.
         size: In bytes, where known.

@@ -83,7 +83,7 @@ _decoder = msgspec.json.Decoder(SeriesLine)
 
 
 def pack_runs(numbers: Sequence[int]) -> list[int]:
-    """Return integers as arithmetic runs: first, delta, count, first, delta, count, …"""
+    """Return integers as a flat list of arithmetic runs: first, delta, count, and again."""
     packed: list[int] = []
     i, n = 0, len(numbers)
     while i < n:
@@ -149,7 +149,7 @@ def _json_column(column: list[Any]) -> list[Any]:
 
 
 def _json_leaf(value: Any) -> Any:
-    """Return any tracked leaf as JSON; one that JSON cannot nest so deep, as Python's text of it."""
+    """Return any tracked leaf as JSON; one that is nested too deep as Python's text of it."""
     try:
         return plain(value)
     except ValueRejectedError:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import base64
-import datetime
 import decimal
 import enum
 import math
+import operator
 import os
 import types
 import uuid
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import msgspec
@@ -28,6 +30,7 @@ MAX_DEPTH = 100
 """Deeper nesting is refused: nothing that people track is, and readers recurse."""
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_SCALARS = frozenset({float, int, str, bool, type(None)})
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 
 
@@ -66,21 +69,23 @@ def plain(value: Any, path: str = "", depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise _rejected(path, f"is nested more than {MAX_DEPTH} levels deep")
     kind = type(value)
-    if value is None or kind is bool:
-        return value
-    if kind is float:
-        return number_to_json(value)
-    if kind is int:
-        if not _INT_MIN <= value <= _INT_MAX:
-            raise _rejected(path, "is an integer of more than 64 bits")
-        return value
-    if kind is str:
-        return clean_text(value)
+    if kind in _SCALARS:
+        return _plain_scalar(value, path)
     if kind is dict:
         return _plain_dict(value, path, depth)
     if kind is list or kind is tuple:
         return [plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
     return plain(foreign(value, path), path, depth + 1)
+
+
+def _plain_scalar(value: Any, path: str) -> Any:
+    if type(value) is float:
+        return number_to_json(value)
+    if type(value) is str:
+        return clean_text(value)
+    if type(value) is int and not _INT_MIN <= value <= _INT_MAX:
+        raise _rejected(path, "is an integer of more than 64 bits")
+    return value
 
 
 def foreign(value: Any, path: str = "") -> Any:
@@ -103,36 +108,31 @@ def foreign(value: Any, path: str = "") -> Any:
 _UNKNOWN = object()
 
 
+_CONVERTERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
+    ((enum.Enum,), operator.attrgetter("value")),
+    ((int,), int),  # subclasses of the built-in types
+    ((float,), float),
+    ((str,), str),
+    ((os.PathLike,), os.fsdecode),
+    ((datetime, date, time), operator.methodcaller("isoformat")),
+    ((timedelta,), timedelta.total_seconds),
+    ((uuid.UUID, decimal.Decimal), str),
+    ((bytes, bytearray, memoryview), lambda value: base64.b64encode(value).decode("ascii")),
+    ((Mapping,), dict),
+    ((list, tuple, range), list),
+    ((AbstractSet,), lambda value: sorted(value, key=repr)),
+    ((argparse.Namespace, types.SimpleNamespace), vars),
+    ((msgspec.Struct,), msgspec.structs.asdict),
+)
+
+
 def _convert_standard(value: Any) -> Any:
     """Convert types of the standard library and msgspec; `_UNKNOWN` for any other."""
-    match value:
-        case enum.Enum():
-            return value.value
-        case bool() | int() | float() | str():  # subclasses of the built-in types
-            base = next(b for b in (bool, int, float, str) if isinstance(value, b))
-            return base(value)
-        case os.PathLike():
-            return os.fsdecode(value)
-        case datetime.datetime() | datetime.date() | datetime.time():
-            return value.isoformat()
-        case datetime.timedelta():
-            return value.total_seconds()
-        case uuid.UUID() | decimal.Decimal():
-            return str(value)
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(value).decode("ascii")
-        case Mapping():
-            return dict(value)
-        case list() | tuple() | range():
-            return list(value)
-        case Set():
-            return sorted(value, key=repr)
-        case argparse.Namespace() | types.SimpleNamespace():
-            return vars(value)
+    for kinds, convert in _CONVERTERS:
+        if isinstance(value, kinds):
+            return convert(value)
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
-    if isinstance(value, msgspec.Struct):
-        return msgspec.structs.asdict(value)
     return _UNKNOWN
 
 
@@ -165,7 +165,7 @@ def _key_text(key: Any, path: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """Return a text that UTF-8 can encode: lone surrogates (odd file names) as ``\\xNN``."""
+    r"""Return a text that UTF-8 can encode: lone surrogates (odd file names) as ``\xNN``."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-# C0 and C1 control characters, and the marks that reorder or hide text (bidi, zero width).
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+from gitexp.records.values import number_to_json
+from gitexp.run import json_numbers
+
+# C0 and C1 control characters, the marks that reorder or hide text (bidi, zero width, tags), and
+# surrogates, which no encoding of a terminal can hold.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _UNSAFE_IN_JSON = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", ""))
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\e"}
+_LAST_BYTE = 0xFF
+_COLOR = re.compile("(\x1b\\[[0-9;]*[mK])")
 _UNITS = ((86400 * 365, "y"), (86400 * 7, "w"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def safe(text: str) -> str:
-    r"""Return a text with everything a terminal would act on made visible, as ``\e`` or ``\x9b``."""
+    r"""Return a text with all that a terminal would act on made visible, as ``\e`` or ``\x9b``."""
     return _UNSAFE.sub(_visible, text)
 
 
@@ -27,16 +37,29 @@ def safe_lines(text: str) -> str:
     )
 
 
+def safe_patch(text: str) -> str:
+    """Return git's output `safe` line by line, with the colours that git put in left alone."""
+    parts = _COLOR.split(text)
+    return "".join(part if i % 2 else safe_lines(part) for i, part in enumerate(parts))
+
+
 def _visible(match: re.Match[str]) -> str:
     character = match[0]
     code = ord(character)
-    return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
+    if character in _NAMED:
+        return _NAMED[character]
+    return f"\\x{code:02x}" if code <= _LAST_BYTE else f"\\u{code:04x}"
 
 
 def to_json(value: Any) -> str:
     """Return a value as indented JSON that no terminal acts on either."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _UNSAFE_IN_JSON.sub(_json_escape, text)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def number(value: Any) -> str:
@@ -45,19 +68,34 @@ def number(value: Any) -> str:
         return "" if value is None else safe(str(value))
     if isinstance(value, int):
         return str(value)
-    return f"{value:.6g}"
+    return f"{value:.6g}" if math.isfinite(value) else str(number_to_json(value))
+
+
+def exact(value: Any) -> str:
+    """Return a number with all its digits, as a program wants it; anything else as in a cell."""
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return cell(value)
 
 
 def cell(value: Any) -> str:
     """Return any value as the text of a table cell."""
     if isinstance(value, dict | list | tuple):
-        return safe(msgspec.json.encode(value).decode())
+        return safe(msgspec.json.encode(json_numbers(value)).decode())
     return number(value)
 
 
 def moment(time: datetime) -> str:
     """Return a time in the local zone, to the second."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # a time that this machine's zone cannot hold
+        return stamp(time)
+
+
+def stamp(time: datetime) -> str:
+    """Return a time as programs read it: UTC, RFC 3339, to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def ago(time: datetime, now: datetime) -> str:

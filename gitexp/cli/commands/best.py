@@ -2,17 +2,26 @@
 
 The best value a run reached counts, unless --by says otherwise. Which direction is better
 comes from exprag.goal in git's configuration, else from the metric's name (loss, error, bpb,
-perplexity, time, latency, memory: lower), and is always said.
+perplexity, time, latency, memory: lower), and is always said. --columns names what to show beside
+the value, as for log.
 """
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+from gitexp.cli.commands import log
+from gitexp.cli.commands.log import value_of
 from gitexp.cli.context import Context
-from gitexp.memory import Ranking
-from gitexp.render.text import cell, moment, number, safe, short
+from gitexp.errors import GitexpError, UsageError
+from gitexp.memory import Memory, Ranking
+from gitexp.render.text import cell, exact, safe, short, stamp
+
+_SOURCES = {"option": "as asked", "settings": "by exprag.goal", "name": "by its name"}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -28,39 +37,67 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--by", choices=("best", "last", "mean"), default="best", help="value of a run that counts"
     )
+    parser.add_argument("--since", metavar="TIME", help="started then or later: '2 weeks ago'")
+    parser.add_argument("--columns", metavar="A,B,…", help="show these beside the value")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="rows (default: 10)")
 
 
 def run(args: Namespace, context: Context) -> int:
     """Print the ranking."""
-    ranking = context.memory.best(args.metric, by=args.by, lower=args.lower)
+    if args.top < 1:
+        raise UsageError("--top must be 1 or more.")
+    ranking = rank(args, context.memory)
     if context.output.json:
         context.output.data(as_json(ranking, args.top))
         return 0
-    fields = [row.run.fields() for row in ranking.rows]
+    show = cell if context.output.terminal else exact
+    columns = choose_columns(args.columns, ranking, context.memory)
+    header = ["run", "name", ranking.metric, "step", *columns]
+    rows = [
+        [show(value) for value in (short(run.id), run.name, value, step)]
+        + [_shown(show, value_of(run, column)) for column in columns]
+        for run, value, step in ranking.rows[: args.top]
+    ]
+    context.output.table([safe(name) for name in header], rows)
+    word = "lowest" if ranking.goal.lower else "highest"
+    # Not on stdout, where programs read the table.
+    sys.stderr.write(
+        f"{word} {ranking.by} {safe(ranking.metric)} first ({_SOURCES[ranking.goal.source]})\n"
+    )
+    return 0
+
+
+def rank(args: Namespace, memory: Memory) -> Ranking:
+    """Return the ranking that is asked for.
+
+    Raises:
+        GitexpError: No run has the metric, or none has started in that time.
+    """
+    if args.since is None:
+        return memory.best(args.metric, by=args.by, lower=args.lower)
+    runs = log.select(memory.runs(), since=args.since, until=None, count=None)
+    if not runs:
+        raise GitexpError(f"No run has started since {args.since}.", "List all with 'git exp log'.")
+    return memory.best(args.metric, by=args.by, lower=args.lower, runs=runs)
+
+
+def choose_columns(asked: str | None, ranking: Ranking, memory: Memory) -> list[str]:
+    """Return the columns after the value: those that were asked for, else what tells runs apart.
+
+    Raises:
+        GitexpError: A name is unknown, or fits several columns.
+    """
+    runs = [row.run for row in ranking.rows]
+    if asked is not None:
+        return log.choose_columns(asked, runs, memory.runs(), None)
+    fields = [run.fields() for run in runs]
     names = sorted({name for known in fields for name in known})
     differing = [n for n in names if len({cell(known.get(n)) for known in fields}) > 1]
-    header = ["run", "name", ranking.metric, "step", "status", "started", *map(safe, differing)]
-    rows = [
-        [
-            short(row.run.id),
-            safe(row.run.name),
-            number(row.value),
-            number(row.step),
-            row.run.status,
-            moment(row.run.started),
-            *(cell(known.get(name)) for name in differing),
-        ]
-        for row, known in zip(ranking.rows[: args.top], fields, strict=False)
-    ]
-    context.output.table(header, rows)
-    if context.output.terminal:
-        word = "lowest" if ranking.goal.lower else "highest"
-        source = {"option": "as asked", "settings": "exprag.goal", "name": "by its name"}
-        context.output.line(
-            f"{word} {ranking.by} {ranking.metric} first ({source[ranking.goal.source]})"
-        )
-    return 0
+    return ["status", "started", *differing]
+
+
+def _shown(show: Callable[[Any], str], value: Any) -> str:
+    return stamp(value) if isinstance(value, datetime) else show(value)
 
 
 def as_json(ranking: Ranking, top: int) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What coding agents are given: the skill text."""

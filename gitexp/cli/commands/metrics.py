@@ -1,0 +1,113 @@
+"""Print what a run tracked: every call, or the history of one metric.
+
+In a pipe the columns are separated by tabs and numbers have all their digits.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitexp.cli.context import Context
+from gitexp.cli.output import print_hint
+from gitexp.naming import resolve_name
+from gitexp.records.series import Call, Point
+from gitexp.records.times import format_time
+from gitexp.records.values import flatten
+from gitexp.render.text import cell, exact, safe, short
+from gitexp.run import Run, json_numbers
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("run", metavar="RUN", help="id, latest, best:METRIC, a name or a tag")
+    parser.add_argument(
+        "key", metavar="KEY", nargs="?", help="one metric: full path or an unambiguous suffix"
+    )
+
+
+def run(args: Namespace, context: Context) -> int:
+    """Print the calls or the history."""
+    memory = context.memory
+    tracked = memory.get(args.run)
+    if args.key is None:
+        calls = memory.calls(tracked)
+        data, table = calls_json(tracked, calls), calls_table(calls)
+    else:
+        metric = resolve_name(args.key, tracked.metrics)
+        points = memory.history(tracked, metric)
+        data, table = history_json(tracked, metric, points), history_table(metric, points)
+    context.report_problems(memory)
+    if context.output.json:
+        context.output.data(data)
+    elif not table[1]:
+        print_hint(f"Run {short(tracked.id)} has tracked nothing.")
+    else:
+        show = cell if context.output.terminal else exact
+        rows = [[show(value) for value in row] for row in table[1]]
+        with context.output.pager(context.repository):
+            context.output.table([safe(name) for name in table[0]], rows)
+    return 0
+
+
+def calls_json(tracked: Run, calls: Sequence[Call]) -> dict[str, Any]:
+    """Return all calls in the shape of ``--json``."""
+    return {"run": tracked.id, "calls": [_call_json(call) for call in calls]}
+
+
+def _call_json(call: Call) -> dict[str, Any]:
+    known = {"step": call.step, "time": _time(call.time_us), "value": json_numbers(call.value)}
+    return known if call.note is None else known | {"note": call.note}
+
+
+def history_json(tracked: Run, metric: str, points: Sequence[Point]) -> dict[str, Any]:
+    """Return the history of a metric in the shape of ``--json``."""
+    return {
+        "run": tracked.id,
+        "metric": metric,
+        "points": [
+            {"step": p.step, "time": _time(p.time_us), "value": json_numbers(p.value)}
+            for p in points
+        ],
+    }
+
+
+Table = tuple[list[str], list[list[Any]]]
+
+
+def history_table(metric: str, points: Sequence[Point]) -> Table:
+    """Return header and rows of a metric's history."""
+    return ["step", "time", metric], [[p.step, _time(p.time_us), p.value] for p in points]
+
+
+def calls_table(calls: Sequence[Call]) -> Table:
+    """Return header and rows of all calls: a column for each path, notes last.
+
+    A key ``step`` that says what the call's step is anyway has no column of its own.
+    """
+    values = [_leaves(call) for call in calls]
+    paths = list(dict.fromkeys(path for leaves in values for path in leaves))
+    notes = ["note"] if any(call.note is not None for call in calls) else []
+    rows = [
+        [call.step, _time(call.time_us), *map(leaves.get, paths), *([call.note] if notes else [])]
+        for call, leaves in zip(calls, values, strict=True)
+    ]
+    return ["step", "time", *paths, *notes], rows
+
+
+def _leaves(call: Call) -> Mapping[str, Any]:
+    if not isinstance(call.value, dict):
+        return {"value": call.value}
+    leaves = flatten(call.value)
+    if leaves.get("step") == call.step:
+        del leaves["step"]
+    return leaves
+
+
+def _time(time_us: int) -> str | None:
+    """Return microseconds since 1970 as RFC 3339; None for what no calendar holds."""
+    try:
+        return format_time(time_us * 1000)
+    except OverflowError:
+        return None

@@ -1,0 +1,65 @@
+"""What objects weigh, asked of the git program: sizes of blobs, and the share of some refs.
+
+The share of refs is what ``git gc`` could free if they were gone: what they reach and neither
+branches, tags nor remote-tracking branches do. Asking walks all of it, so it costs some
+milliseconds for a hundred runs and seconds for a hundred thousand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from gitexp.git.process import run_git
+from gitexp.git.repository import Repository
+
+_NOT_OURS = ("--not", "--branches", "--tags", "--remotes")
+
+
+def object_sizes(repository: Repository, oids: Sequence[str]) -> dict[str, int | None]:
+    """Return the size in bytes of objects as they are without compression; None: missing."""
+    if not oids:
+        return {}
+    output = run_git(
+        ["cat-file", "--batch-check=%(objectsize)", "--buffer"],
+        cwd=repository.top,
+        stdin="".join(f"{oid}\n" for oid in oids).encode("ascii"),
+    )
+    answers = output.decode("ascii").splitlines()
+    return {o: int(a) if a.isdigit() else None for o, a in zip(oids, answers, strict=True)}
+
+
+def disk_bytes(repository: Repository, prefix: str) -> int:
+    """Return the bytes on disk of what only refs below a prefix keep alive.
+
+    Raises:
+        GitCommandError: An object that they reach is missing or corrupt.
+    """
+    output = run_git(
+        ["rev-list", "--objects", "--disk-usage", _glob(prefix), *_NOT_OURS], cwd=repository.top
+    )
+    return int(output)
+
+
+def heaviest_paths(repository: Repository, prefix: str) -> Counter[bytes]:
+    """Return the bytes on disk by path, over all versions that only refs below a prefix keep.
+
+    Raises:
+        GitCommandError: An object that they reach is missing or corrupt.
+    """
+    listed = run_git(["rev-list", "--objects", _glob(prefix), *_NOT_OURS], cwd=repository.top)
+    output = run_git(
+        ["cat-file", "--batch-check=%(objecttype) %(objectsize:disk) %(rest)", "--buffer"],
+        cwd=repository.top,
+        stdin=listed,
+    )
+    weights: Counter[bytes] = Counter()
+    for kind, size, path in re.findall(rb"(?m)^(\w+) (\d+) (.*)$", output):
+        if kind == b"blob":
+            weights[path] += int(size)
+    return weights
+
+
+def _glob(prefix: str) -> str:
+    return f"--glob={prefix.rstrip('/')}"
