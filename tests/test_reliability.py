@@ -30,8 +30,14 @@ from gitexp.journal import live_runs
 from gitexp.seal import recover
 from tests.support import Git, gitexp as git_exp
 
-WATCHED = ("gitexp/seal.py", "gitexp/journal.py", "gitexp/experiment.py", "gitexp/git/write.py")
-WATCHED += ("gitexp/store/batch.py", "gitexp/store/shard.py")
+WATCHED = (
+    "gitexp/experiment.py",
+    "gitexp/git/write.py",
+    "gitexp/journal.py",
+    "gitexp/seal.py",
+    "gitexp/store/batch.py",
+    "gitexp/store/shard.py",
+)
 CALLS = 3
 
 

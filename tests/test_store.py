@@ -105,8 +105,8 @@ def test_metric_lines_of_all_shards_are_joined(repo: Git) -> None:
     (run_id,) = run_ids(1)
     for shard, lines in (("a", [b"1", b"2"]), ("b", [b"2", b"3"])):
         write_batch(repository, shard, Batch(metrics={run_id: lines}))
-    lines, problems = read_metric_lines(repository, store_refs(repository), run_id)
-    assert (sorted(lines), problems) == ([b"1", b"2", b"3"], [])
+    log, problems = read_metric_lines(repository, store_refs(repository), run_id)
+    assert (sorted(log), problems) == ([b"1", b"2", b"3"], [])
 
 
 def test_lines_end_with_lf_or_crlf_and_blank_ones_do_not_count() -> None:

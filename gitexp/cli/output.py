@@ -49,6 +49,14 @@ class Output:
         else:
             sys.stdout.write(tsv(header, rows))
 
+    def aligned(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print an aligned table, in a pipe too, but there with nothing cut off."""
+        if self.terminal:
+            text = aligned(header, rows, width=self.width, bold=self.color)
+        else:
+            text = aligned(header, rows, width=sys.maxsize, cell_width=sys.maxsize)
+        sys.stdout.write(text)
+
     def line(self, text: str = "") -> None:
         """Print a line of our own words; whatever a terminal would act on is made visible."""
         sys.stdout.write(safe(text) + "\n")

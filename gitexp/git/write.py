@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gitexp.errors import ConflictError, GitexpError, MissingObjectError
-from gitexp.git.commit import identity
 from gitexp.git.process import run_git
 from gitexp.git.read import list_refs
 from gitexp.git.repository import Repository
@@ -86,17 +85,6 @@ def write_tree(
         else:
             builder.remove(name)
     return builder.write()
-
-
-def write_commit(
-    repository: Repository, repo: pygit2.Repository, tree: pygit2.Oid, parents: list[str], text: str
-) -> pygit2.Oid:
-    """Write a commit by the user's identity, now; no ref moves."""
-    import pygit2
-
-    name, email = identity(repository)
-    signature = pygit2.Signature(name, email)
-    return repo.create_commit(None, signature, signature, text, tree, parents)
 
 
 def ref_target(repo: pygit2.Repository, name: str) -> pygit2.Oid | None:

@@ -16,7 +16,9 @@ def tsv(header: Row, rows: Sequence[Row]) -> str:
     return "".join("\t".join(row) + "\n" for row in (header, *rows))
 
 
-def aligned(header: Row, rows: Sequence[Row], *, width: int, bold: bool = False) -> str:
+def aligned(
+    header: Row, rows: Sequence[Row], *, width: int, cell_width: int = MAX_CELL, bold: bool = False
+) -> str:
     """Return a table with aligned columns, numbers to the right.
 
     Columns that do not fit in ``width`` columns of the terminal are cut from the last cell of a
@@ -26,12 +28,13 @@ def aligned(header: Row, rows: Sequence[Row], *, width: int, bold: bool = False)
         header: One name a column; empty columns are dropped altogether.
         rows: Cells, already safe for a terminal.
         width: Of the terminal, in columns.
+        cell_width: Longer cells are cut.
         bold: Print the header bold.
     """
     used = [i for i in range(len(header)) if any(row[i] for row in rows)] or list(
         range(len(header))
     )
-    cut = [[_cut(row[i], MAX_CELL) for i in used] for row in (header, *rows)]
+    cut = [[_cut(row[i], cell_width) for i in used] for row in (header, *rows)]
     widths = [max(_width(row[i]) for row in cut) for i in range(len(used))]
     right = [rows != [] and all(_is_number(row[i]) for row in rows if row[i]) for i in used]
     lines = [_cut(_line(row, widths, right), width) for row in cut]

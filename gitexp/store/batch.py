@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitexp.git import refs
+from gitexp.git.commit import write_commit
 from gitexp.git.repository import Repository
-from gitexp.git.write import update_ref, write_commit, write_error, write_tree
+from gitexp.git.write import update_ref, write_error, write_tree
 
 if TYPE_CHECKING:
     import pygit2
@@ -90,7 +91,7 @@ def _update(repository: Repository, ref: str, edit: _NotesEdit | _FilesEdit) -> 
                 return None
             tree = write_tree(repo, base.id if base else None, changes)
             parents = [str(tip)] if tip is not None else []
-            return write_commit(repository, repo, tree, parents, edit.message)
+            return pygit2.Oid(hex=write_commit(repository, edit.message, str(tree), parents))
         except (pygit2.GitError, KeyError, OSError) as error:
             raise write_error(error, f"write to {ref}") from error
 

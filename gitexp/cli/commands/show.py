@@ -20,7 +20,6 @@ from gitexp.git.read import resolve
 from gitexp.journal import files_folder
 from gitexp.memory import Memory
 from gitexp.render.run import Section, describe_environment, describe_run
-from gitexp.render.table import aligned
 from gitexp.render.text import safe
 from gitexp.run import Run
 
@@ -117,7 +116,7 @@ def _print_section(output: Output, section: Section) -> None:
         output.heading(section.title)
     table = [[safe(cell) for cell in row] for row in section.rows]
     if section.header:
-        output.text(aligned(section.header, table, width=output.width))
+        output.aligned(section.header, table)
     else:
         _print_pairs(output, table)
     if section.text:

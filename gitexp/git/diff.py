@@ -1,0 +1,126 @@
+"""Compare code by git's own diff, with the user's configuration of it.
+
+A run holds files that git does not track. Against the work tree, plain ``git diff RUN`` calls
+each of them deleted, because it looks only at what the index names. So those of them that are
+there get an intent-to-add entry in a copy of the index, and the diff looks at that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from gitexp.git.process import run_git
+from gitexp.git.repository import Repository
+
+
+class ChangedFile(NamedTuple):
+    """A file that is not the same on both sides.
+
+    Attributes:
+        path: On the new side, or on the old one where it is gone.
+        added: Lines; None for a binary file. `deleted` likewise.
+        old_path: Where it was, for a file that was renamed or copied.
+    """
+
+    path: bytes
+    added: int | None
+    deleted: int | None
+    old_path: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is compared.
+
+    Attributes:
+        old: A commit's full id.
+        new: Another, or None for the work tree.
+        paths: Pathspecs relative to the folder that the caller stands in; all files if empty.
+    """
+
+    repository: Repository
+    old: str
+    new: str | None
+    paths: Sequence[str] = ()
+
+    def text(self, *options: str) -> bytes:
+        """Return what ``git diff`` prints with these options.
+
+        Raises:
+            NoRepositoryError: The repository is bare and the work tree was asked for.
+            GitCommandError: git failed, because an object is missing, say.
+        """
+        revisions = [self.old] if self.new is None else [self.old, self.new]
+        command = ["diff", *options, *revisions, "--", *self.paths]
+        if self.new is not None:
+            return run_git(command, cwd=self._folder())
+        self.repository.require_work_tree()
+        with self._index() as environment:
+            return run_git(command, cwd=self._folder(), environment=environment)
+
+    def changed_files(self) -> list[ChangedFile]:
+        """Return the files that differ, with their added and deleted lines.
+
+        Raises:
+            GitCommandError: As for `text`.
+        """
+        fields = iter(self.text("--no-ext-diff", "--numstat", "-z").split(b"\0"))
+        return [_changed_file(field, fields) for field in fields if field]
+
+    def _folder(self) -> Path:
+        return self.repository.top / self.repository.prefix
+
+    @contextmanager
+    def _index(self) -> Iterator[dict[str, str]]:
+        """Yield the variables that make git look at all files of the old side that are here."""
+        found = self._untracked()
+        if not found:
+            yield {}
+            return
+        with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+            copy = Path(folder, "index")
+            index = self.repository.git_dir / "index"
+            if index.exists():
+                shutil.copy2(index, copy)  # with its mtime: git tells racy entries by it
+            environment = {"GIT_INDEX_FILE": str(copy)}
+            run_git(
+                [
+                    *("-c", "core.splitIndex=false", "-c", f"core.hooksPath={os.devnull}"),
+                    *("add", "--force", "--intent-to-add"),
+                    *("--pathspec-from-file=-", "--pathspec-file-nul"),
+                ],
+                cwd=self.repository.top,
+                stdin=b"\0".join(found),
+                environment=environment | {"GIT_LITERAL_PATHSPECS": "1"},
+            )
+            yield environment
+
+    def _untracked(self) -> list[bytes]:
+        """Return the files of the old side that are in the work tree and not in the index."""
+        top = self.repository.top
+        output = run_git(
+            ["diff-index", "--cached", "--diff-filter=D", "--name-only", "-z", self.old, "--"],
+            cwd=top,
+        )
+        paths = [path for path in output.split(b"\0") if path]
+        return [path for path in paths if os.path.lexists(os.path.join(os.fsencode(top), path))]  # noqa: PTH118 - paths are bytes
+
+
+def _changed_file(field: bytes, following: Iterator[bytes]) -> ChangedFile:
+    added, deleted, path = field.split(b"\t", 2)
+    counts = (_count(added), _count(deleted))
+    if path:
+        return ChangedFile(path, *counts)
+    old_path = next(following)
+    return ChangedFile(next(following), *counts, old_path)
+
+
+def _count(text: bytes) -> int | None:
+    return None if text == b"-" else int(text)
