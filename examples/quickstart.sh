@@ -48,7 +48,7 @@ for step in range(100):
 print(f"y = {slope:.2f} x {intercept:+.2f}, loss {loss:.4f}")
 PYTHON
 
-git init --quiet
+git init --quiet --initial-branch=main
 git add train.py
 git -c user.name=Example -c user.email=example@example.org commit --quiet -m "Fit a line"
 

@@ -20,7 +20,7 @@ show() { # print a command, then run it
     "$@"
 }
 
-git init --quiet
+git init --quiet --initial-branch=main
 cp "$here/digits.py" .
 git add digits.py
 git -c user.name=Example -c user.email=example@example.org commit --quiet -m "Train on the digits"

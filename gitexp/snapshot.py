@@ -288,11 +288,7 @@ def _head_entries(
 def _reason_of_rejection(draft: _Draft, path: bytes) -> str:
     if stat.S_ISDIR(draft.add[path].st_mode):
         return NO_COMMITS
-    try:
-        with draft.file(path).open("rb"):
-            return FILTER_FAILED
-    except OSError:
-        return UNREADABLE
+    return FILTER_FAILED if os.access(draft.top + path, os.R_OK) else UNREADABLE
 
 
 def _differs(draft: _Draft, path: bytes, before: os.stat_result) -> bool:

@@ -7,6 +7,7 @@ Everything random, every time and every trait of the machine is fixed, so the id
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "format.md"
 BEGIN, END = "<!-- example: begin -->\n", "<!-- example: end -->\n"
 START_NS = 1_769_860_800 * 10**9  # 2026-01-31T12:00:00Z
 SHARD = "ada-4f1c"
+ENVIRONMENT = ("0" * 31 + "1", b'{"schema":1}\n')
 
 
 @contextlib.contextmanager
@@ -27,31 +29,25 @@ def fixed_world() -> Iterator[None]:
     """Hold still what would differ from one run or machine to the next."""
     import pygit2
 
-    from gitexp import experiment, journal, snapshot
-
     ticks = iter(range(1000))
 
     def tick() -> int:
         return START_NS + next(ticks) * 250_000_000
 
-    def signature(name: str, email: str) -> pygit2.Signature:
-        return Signature(name, email, START_NS // 10**9, 0)
-
-    Signature = pygit2.Signature
-    record = ("0" * 31 + "1", b'{"schema":1}\n')
+    signature = functools.partial(pygit2.Signature, time=START_NS // 10**9, offset=0)
     with contextlib.ExitStack() as stack:
-        for target, name, value in (
-            (pygit2, "Signature", signature),
-            (snapshot.secrets, "token_hex", lambda size: "5" * 2 * size),
-            (experiment, "_time_ns", tick),
-            (journal, "_time_ns", tick),
-            (experiment, "host_name", lambda: "analytical-engine"),
-            (experiment.os, "getpid", lambda: 1843),
-            (experiment.platform, "python_version", lambda: "3.11.7"),
-            (experiment, "capture_environment", lambda: None),
-            (experiment, "encode_environment", lambda _: record),
+        for target, value in (
+            ("pygit2.Signature", signature),
+            ("gitexp.snapshot.secrets.token_hex", lambda size: "5" * 2 * size),
+            ("gitexp.experiment._time_ns", tick),
+            ("gitexp.journal._time_ns", tick),
+            ("gitexp.experiment.host_name", lambda: "analytical-engine"),
+            ("gitexp.experiment.os.getpid", lambda: 1843),
+            ("gitexp.experiment.platform.python_version", lambda: "3.11.7"),
+            ("gitexp.experiment.capture_environment", lambda: None),
+            ("gitexp.experiment.encode_environment", lambda _: ENVIRONMENT),
         ):
-            stack.enter_context(mock.patch.object(target, name, value))
+            stack.enter_context(mock.patch(target, value))
         yield
 
 

@@ -32,6 +32,7 @@ from tests.support import Git, gitexp as git_exp
 
 WATCHED = (
     "gitexp/experiment.py",
+    "gitexp/git/trees.py",
     "gitexp/git/write.py",
     "gitexp/journal.py",
     "gitexp/seal.py",

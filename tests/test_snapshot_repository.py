@@ -58,12 +58,12 @@ def test_a_split_index_is_read_and_not_shared(repo: Git) -> None:
     repo("update-index", "--split-index")
     repo.write("staged", "staged")
     repo("add", "staged")
-    for name in ("README", "pkg/data.py", "pkg/model.py", "train.py"):
+    for name in ("new0", "new1", "new2", "new3", "train.py"):
         repo.write(name, "edited\n")
     assert [*(repo.path / ".git").glob("sharedindex.*")]
     taken = snapshot(repo)
     changed = repo("diff", "--name-only", "HEAD", taken.run_id)
-    assert changed.split() == ["README", "pkg/data.py", "pkg/model.py", "staged", "train.py"]
+    assert changed.split() == ["new0", "new1", "new2", "new3", "staged", "train.py"]
 
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])
@@ -351,7 +351,8 @@ def test_a_partial_clone_works_offline(
     repo("commit", "--quiet", "-am", "later")
     partial = Git(tmp_path / "partial")
     partial("fetch", "--quiet")
-    partial("reset", "--quiet", "--mixed", "origin/main")
+    partial("reset", "--quiet", "--soft", "origin/main")
+    partial("read-tree", "-m", "HEAD")
     partial.write("README", "x\n")
     repo.path.rename(tmp_path / "offline")
     monkeypatch.chdir(partial.path)

@@ -109,19 +109,26 @@ git exp status
 
 ## Bring code back
 
-Restore the code of the best run, look at it, and return exactly to where you were:
+`checkout` refuses to overwrite local changes; with `--save` it keeps them first, and `-` brings
+them back exactly.
+
+Restore the code of the best run, look at it, and return to where you were:
 
 ```sh
-git exp checkout best:acc
+git exp checkout best:acc --save
 git exp checkout -
 ```
 
-Check out the code of one run, keeping local changes safe (`-` brings them back), or take only
-one file of it, or put it into a folder of its own without touching this one:
+Check out the exact code of run X: any RUN will do (see Names below).
 
 ```sh
 git exp checkout latest~2 --save
 git exp checkout -
+```
+
+Take only one file of a run, or put its code into a folder of its own without touching this one:
+
+```sh
 git exp checkout baseline --save -- train.py
 git exp checkout -
 git exp checkout best:acc --worktree ../best-run

@@ -1,0 +1,139 @@
+"""Edit the tree of a ref: files set or removed at paths, whatever else the tree holds.
+
+git's own notes commands spread a note over folders as they like (its fan-out), so a note is
+looked for at every depth. libgit2's note functions are not used: they flatten the whole tree at
+each write, 357 ms and 2.5 MB at 100,000 notes; here only the folders on the way are rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitexp.git.commit import write_commit
+from gitexp.git.repository import Repository
+from gitexp.git.write import update_ref, write_error
+
+if TYPE_CHECKING:
+    import pygit2
+
+_FILE, _TREE = 0o100644, 0o040000
+_DIGITS = 2  # of an object id, in a folder's name of a notes tree
+
+Content = bytes | Path | None
+"""What to put at a path: bytes, the content of a file, or nothing (remove what is there)."""
+
+
+class TreeReader:
+    """The files that a ref's tree holds before an edit; empty when there is no such ref."""
+
+    def __init__(self, tree: pygit2.Tree | None) -> None:
+        """Wrap a libgit2 tree."""
+        self._tree = tree
+
+    def __contains__(self, path: str) -> bool:
+        return self._tree is not None and path in self._tree
+
+    def notes(self, name: str) -> dict[str, bytes]:
+        """Return path -> content of the notes on an object, at any depth of fan-out."""
+        return dict(_notes(self._tree, name)) if self._tree is not None else {}
+
+
+def _notes(tree: pygit2.Tree, name: str, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    import pygit2
+
+    if name in tree:
+        blob = tree[name]
+        if isinstance(blob, pygit2.Blob):
+            yield prefix + name, blob.data
+    folder, rest = name[:_DIGITS], name[_DIGITS:]
+    if rest and folder in tree:
+        subtree = tree[folder]
+        if isinstance(subtree, pygit2.Tree):
+            yield from _notes(subtree, rest, f"{prefix}{folder}/")
+
+
+def read_tree(repository: Repository, ref: str) -> TreeReader:
+    """Return the tree of a ref."""
+    import pygit2
+
+    tip = repository.objects().references.get(ref)
+    return TreeReader(tip.peel(pygit2.Tree) if tip is not None else None)
+
+
+def update_tree(
+    repository: Repository,
+    ref: str,
+    message: str,
+    edit: Callable[[TreeReader], Mapping[str, Content]],
+) -> None:
+    """Commit an edit on top of a ref, in a compare-and-swap.
+
+    Args:
+        repository: Where.
+        ref: The full ref name; it may not exist yet.
+        message: Of the commit.
+        edit: Returns what to put at which paths, given the present tree; nothing at all means
+            that there is nothing to commit. It may be called again.
+
+    Raises:
+        ConflictError: Others kept winning the race for the ref.
+        GitexpError: An object could not be written.
+    """
+
+    def build(repo: pygit2.Repository, tip: pygit2.Oid | None) -> pygit2.Oid | None:
+        import pygit2
+
+        try:
+            base = repo[tip].peel(pygit2.Tree) if tip is not None else None
+            changes = edit(TreeReader(base))
+            if not changes:
+                return None
+            blobs = {path: _write_blob(repo, content) for path, content in changes.items()}
+            tree = _write_tree(repo, base, blobs)
+        except (pygit2.GitError, KeyError, OSError) as error:
+            raise write_error(error, f"write to {ref}") from error
+        parents = [str(tip)] if tip is not None else []
+        return pygit2.Oid(hex=write_commit(repository, message, str(tree), parents))
+
+    update_ref(repository, ref, build)
+
+
+def _write_blob(repo: pygit2.Repository, content: Content) -> pygit2.Oid | None:
+    if content is None:
+        return None
+    if isinstance(content, Path):
+        return repo.create_blob_fromdisk(str(content))
+    return repo.create_blob(content)
+
+
+def _write_tree(
+    repo: pygit2.Repository, base: pygit2.Tree | None, changes: Mapping[str, pygit2.Oid | None]
+) -> pygit2.Oid:
+    """Write a tree: ``base`` with blobs set at, or (None) removed from, paths.
+
+    Untouched subtrees are shared with ``base``; a subtree that becomes empty goes away.
+    """
+    import pygit2
+
+    builder = repo.TreeBuilder(base) if base is not None else repo.TreeBuilder()
+    folders: dict[str, dict[str, pygit2.Oid | None]] = {}
+    for path, oid in changes.items():
+        name, slash, rest = path.partition("/")
+        if slash:
+            folders.setdefault(name, {})[rest] = oid
+        elif oid is not None:
+            builder.insert(name, oid, _FILE)
+        elif builder.get(name) is not None:
+            builder.remove(name)
+    for name, inner in folders.items():
+        entry = builder.get(name)
+        below = entry if isinstance(entry, pygit2.Tree) else None
+        if below is not None or any(oid is not None for oid in inner.values()):
+            subtree = repo[_write_tree(repo, below, inner)]
+            if isinstance(subtree, pygit2.Tree) and len(subtree):
+                builder.insert(name, subtree.id, _TREE)
+            else:
+                builder.remove(name)
+    return builder.write()

@@ -1,0 +1,178 @@
+"""docs/reference/json.md says what ``--json`` prints: no key less, and no key more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitexp.environment import encode_environment
+from gitexp.git.repository import Repository
+from gitexp.records.facts import Input, RunFact
+from gitexp.store.batch import Batch, environment_path, write_batch
+from tests.full_store import (
+    BY,
+    END,
+    SHARD,
+    Caller,
+    commit,
+    full_environment,
+    running,
+    write_facts,
+    write_full_run,
+)
+from tests.support import Git
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "json.md"
+ROW = re.compile(r"\| `(?P<key>[^`]+)` \| (?P<type>[^|]*) \|")
+SEGMENT = re.compile(r"<[^>]+>|\[\]|[^.\[\]]+")
+
+Keys = dict[tuple[str, ...], str]
+
+
+def documented() -> dict[str, Keys]:
+    """Return heading -> key path -> type; ``[]`` is an element, ``*`` any key."""
+    sections: dict[str, Keys] = {}
+    for line in REFERENCE.read_text().splitlines():
+        if line.startswith("## "):
+            sections[line[3:]] = {}
+        elif match := ROW.match(line):
+            words = SEGMENT.findall(match["key"]) if match["key"] != "." else []
+            path = tuple("*" if word.startswith("<") else word for word in words)
+            sections[list(sections)[-1]][path] = match["type"].strip()
+    return sections
+
+
+def expanded(section: str) -> Keys:
+    """Return what a section says with the run object put in where it is named."""
+    sections = documented()
+    keys: Keys = {}
+    for path, kind in sections[section].items():
+        if kind == "run":
+            keys |= {path + rest: inner for rest, inner in sections["A run"].items()}
+        else:
+            keys[path] = kind
+    return keys
+
+
+def produced(value: Any, keys: Keys, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every leaf, as the documentation would write it."""
+    if keys.get(path) == "free":
+        yield path
+    elif isinstance(value, dict):
+        inside = {known[len(path)] for known in keys if known[: len(path)] == path != known}
+        for name, item in value.items():
+            yield from produced(item, keys, (*path, "*" if inside == {"*"} else name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from produced(item, keys, (*path, "[]"))
+    else:
+        yield path
+
+
+def check(section: str, *outputs: Any) -> None:
+    keys = expanded(section)
+    found = {path for output in outputs for path in produced(output, keys)}
+    assert sorted(found - set(keys)) == [], "printed and not documented"
+    assert sorted(set(keys) - found) == [], "documented and not printed"
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Caller:
+    return Caller(capsys)
+
+
+@pytest.fixture
+def full(repo: Git) -> str:
+    return write_full_run(repo)
+
+
+@pytest.fixture
+def other(repo: Git, full: str) -> str:
+    """A run with other values than the full one, and other code."""
+    repo.write("train.py", "lr = 0.2\n")
+    repo("mv", "pkg/model.py", "pkg/renamed.py")
+    repo("commit", "--quiet", "-am", "third")
+    run_id = commit(repo, "other")
+    digest, record = encode_environment(full_environment("2.0"))
+    begin = RunFact(
+        time=END,
+        by=BY,
+        name="other",
+        parameters={"lr": 0.1},
+        metadata={"source": "elsewhere"},
+        inputs=(Input("data", "f" * 32, 1),),
+        python="3.13.0",
+        environment=digest,
+    )
+    write_facts(run_id, begin)
+    files: dict[str, bytes | Path] = {environment_path(digest): record}
+    write_batch(Repository.discover(), SHARD, Batch(files=files))
+    return run_id
+
+
+def test_best(call: Caller, full: str) -> None:
+    check("best", call.json("best", "loss"))
+
+
+def test_log(call: Caller, full: str) -> None:
+    check("log", call.json("log"))
+
+
+def test_show(call: Caller, full: str) -> None:
+    check("show", call.json("show", full, "--environment"))
+    short = call.json("show", full)
+    assert "environment_record" not in short
+
+
+def test_show_file(call: Caller, full: str) -> None:
+    printed = call.json("show", full, "--log")
+    check("show --file, show --log", printed)
+    assert printed["text"] == "line\\xff\x1b[31m\n"
+
+
+def test_metrics(call: Caller, full: str) -> None:
+    check("metrics RUN", call.json("metrics", full))
+    check("metrics RUN KEY", call.json("metrics", full, "acc"))
+    assert {p["value"] for p in call.json("metrics", full, "acc")["points"]} == {"NaN"}
+
+
+@pytest.mark.usefixtures("repo")
+def test_diff(call: Caller, full: str, other: str) -> None:
+    forth, back = call.json("diff", full, other), call.json("diff", other, full)
+    check("diff RUN RUN", forth, back)
+    check("diff RUN", call.json("diff", full), call.json("diff", full, "--stat"))
+
+
+def test_status(call: Caller, full: str) -> None:
+    write_facts(full, b"not json", b'{"kind":"dream","schema":1}')
+    damaged = Repository.discover().home / "damaged"
+    damaged.mkdir()
+    (damaged / full).write_bytes(b"????")
+    with running("full of life") as experiment:
+        experiment.tag("live")
+        state = call.json("status", "--size")
+    keys = {path for path in expanded("status") if path[:1] != ("running",)}
+    found = set(produced(state, expanded("status")))
+    assert keys <= found <= set(expanded("status"))
+    assert [run["name"] for run in state["running"]] == ["full of life"]
+    assert "size" not in call.json("status")
+
+
+def test_remarks(call: Caller, full: str) -> None:
+    said = (("note", full, "text"), ("tag", full, "new"), ("verdict", full, "keep", "-m", "good"))
+    for words in said:
+        check("note, tag, verdict", call.json(*words))
+
+
+def test_a_key_that_is_not_documented_is_found() -> None:
+    with pytest.raises(AssertionError, match="not documented"):
+        check("status", {"shard": "x", "surprise": 1})
+
+
+def test_a_key_that_is_not_printed_is_found() -> None:
+    with pytest.raises(AssertionError, match="not printed"):
+        check("log", {"runs": [{"run": "x"}]})
