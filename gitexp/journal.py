@@ -174,19 +174,23 @@ class Journal:
         Raises:
             GitexpError: The file cannot be written.
         """
-        journal = cls(path, sync=sync)
+        draft = path.with_name(f"{path.name}.new")
+        journal = cls(draft, sync=sync)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-            journal._descriptor = os.open(path, flags, 0o666)
-        except OSError as error:
-            raise write_error(error, f"write {path}") from error
-        _flock(journal._descriptor, "LOCK_SH")
-        try:
+            journal._descriptor = os.open(draft, flags, 0o666)
+            _flock(journal._descriptor, "LOCK_SH")
             journal.append(frame(_encode(owner)) + frame(_encode(run)))
-        except BaseException:
-            path.unlink(missing_ok=True)
+            # Others see it only now that it has an owner, who holds it.
+            journal.path = draft.rename(path)
+        except OSError as error:
             journal.close()
+            draft.unlink(missing_ok=True)
+            raise write_error(error, f"write {path}") from error
+        except BaseException:
+            journal.close()
+            draft.unlink(missing_ok=True)
             raise
         return journal
 
@@ -352,7 +356,7 @@ class JournalReader:
 
     Attributes:
         lost_bytes: Bytes that belong to no whole frame.
-        torn_bytes: Those of them at the very end: an unfinished last write.
+        torn_bytes: Those of them at the very end that began a frame: a write that never returned.
     """
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
@@ -368,7 +372,8 @@ class JournalReader:
             if payload is None:
                 following = self._resynchronise(position + 1)
                 self.lost_bytes += following - position
-                self.torn_bytes = following - position if following == end else 0
+                if following == end and self._is_torn(position):
+                    self.torn_bytes = end - position
                 position = following
                 continue
             position += _HEADER.size + len(payload)
@@ -388,6 +393,15 @@ class JournalReader:
             return None
         payload = self._data[start : start + size]
         return payload if _digest(payload) == digest else None
+
+    def _is_torn(self, position: int) -> bool:
+        """Say whether what stands at a position is the beginning of a frame, cut off."""
+        left = len(self._data) - position - _HEADER.size
+        if left < 0:
+            return True
+        word, _ = _HEADER.unpack(self._data[position : position + _HEADER.size])
+        size = word & MAX_PAYLOAD_BYTES
+        return bool(word - size == MARK and size > left)
 
     def _resynchronise(self, position: int) -> int:
         """Return where the next whole frame starts at or after a position; the end if nowhere."""

@@ -174,6 +174,9 @@ def _recover_run(repository: Repository, run_id: str) -> Recovered | None:
 
 
 def _declare_crashed(path: Path, folded: Folded) -> None:
+    """Write the ending of a run that its process could not, in place of a torn last frame."""
+    if folded.torn_bytes:
+        os.truncate(path, path.stat().st_size - folded.torn_bytes)
     last_sign_ns = folded.last_ns or path.stat().st_mtime_ns
     if folded.run is not None:
         started_ns = int(parse_time(folded.run.time).timestamp() * 1e6) * 1000
@@ -255,12 +258,20 @@ def _dispose(repository: Repository, path: Path, *, damaged: bool) -> None:
 
 
 def _remove_leftovers(repository: Repository) -> None:
-    """Remove folders of files whose run has no journal: its start was killed, or its removal."""
+    """Remove what stands beside the journals but belongs to none: of starts that were killed."""
     folder = live_folder(repository)
+    live = set(live_runs(repository))
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            run_id = entry.name.removesuffix(".files")
-            if run_id == entry.name or (folder / run_id).exists():
+            if entry.name.partition(".")[0] in live:
                 continue
-            if time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(entry.path, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
+                    _remove(Path(entry.path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

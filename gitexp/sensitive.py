@@ -41,7 +41,11 @@ _CONTENTS = {
     b"AKIA": rb"\bAKIA[0-9A-Z]{16}\b",
     b"ASIA": rb"\bASIA[0-9A-Z]{16}\b",
     b"github_pat_": rb"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b",
-    b"gh": rb"\bgh[oprsu]_[A-Za-z0-9]{36,255}\b",
+    b"gho_": rb"\bgho_[A-Za-z0-9]{36,255}\b",
+    b"ghp_": rb"\bghp_[A-Za-z0-9]{36,255}\b",
+    b"ghr_": rb"\bghr_[A-Za-z0-9]{36,255}\b",
+    b"ghs_": rb"\bghs_[A-Za-z0-9]{36,255}\b",
+    b"ghu_": rb"\bghu_[A-Za-z0-9]{36,255}\b",
     b"glpat-": rb"\bglpat-[A-Za-z0-9_-]{20,}",
     b"xox": rb"\bxox[abeoprs]-[A-Za-z0-9]+-[A-Za-z0-9-]{10,}",
     b"hf_": rb"\bhf_[A-Za-z0-9]{34,40}\b",
@@ -53,8 +57,9 @@ _CONTENTS = {
     b"npm_": rb"\bnpm_[A-Za-z0-9]{36}\b",
     b"pypi-": rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}",
 }
-"""Patterns by a part that each needs. Searching 10 MiB for the parts takes 20 ms, for the
-patterns themselves ten times that."""
+"""Patterns by a part that each needs. In 10 MiB of source code it takes 1 s to search for all
+patterns, and a tenth of that to search for the parts and then for the patterns whose part is
+there."""
 
 _PATTERNS = {part: re.compile(pattern) for part, pattern in _CONTENTS.items()}
 

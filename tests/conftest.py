@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,11 +67,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def repo(
     template: Path, tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Git]:
+) -> Git:
     """A fresh copy of the template, as the current folder; call it to run git in it."""
     root = tmp_path / "repo"
     shutil.copytree(template, root, symlinks=True)
     monkeypatch.chdir(root)
     git = Git(root)
     git("update-index", "-q", "--refresh")
-    yield git
+    return git

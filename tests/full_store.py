@@ -132,9 +132,9 @@ def write_full_run(git: Git) -> str:
     return run_id
 
 
-def full_environment(numpy: str) -> Environment:
+def full_environment(numpy: str, python: str = "3.12.1") -> Environment:
     return Environment(
-        python=PythonBuild("3.12.1", "cpython", "build", "abi"),
+        python=PythonBuild(python, "cpython", "build", "abi"),
         platform=Platform("Linux", "6.1", "x86_64", None),
         packages={"numpy": numpy},
         accelerators=(Accelerator("nvidia", "H100", 8, "550"),),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,10 +69,16 @@ def test_it_starts_with_owner_and_run_and_gives_back_calls_in_order(
     assert items[4] == Ending(5, "finished")
 
 
-def test_a_second_journal_of_one_run_is_refused(opened: Journal, path: Path) -> None:
-    with pytest.raises(GitexpError, match="exists"):
-        Journal.create(path, this_process(), RUN)
-    assert path.exists()
+def test_a_journal_that_cannot_be_begun_leaves_nothing(path: Path) -> None:
+    huge = msgspec.structs.replace(RUN, metadata="x" * (17 << 20))
+    with pytest.raises(ValueRejectedError, match="16 MiB"):
+        Journal.create(path, this_process(), huge)
+    path.parent.chmod(0o500)
+    if os.geteuid():
+        with pytest.raises(GitexpError, match="Permission"):
+            Journal.create(path, this_process(), RUN)
+    path.parent.chmod(0o700)
+    assert list(path.parent.iterdir()) == []
 
 
 @given(data=st.data())

@@ -97,7 +97,7 @@ def other(repo: Git, full: str) -> str:
     repo("mv", "pkg/model.py", "pkg/renamed.py")
     repo("commit", "--quiet", "-am", "third")
     run_id = commit(repo, "other")
-    digest, record = encode_environment(full_environment("2.0"))
+    digest, record = encode_environment(full_environment("2.0", "3.13.0"))
     begin = RunFact(
         time=END,
         by=BY,

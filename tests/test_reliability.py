@@ -28,7 +28,8 @@ from gitexp.git import write
 from gitexp.git.repository import Repository
 from gitexp.journal import live_runs
 from gitexp.seal import recover
-from tests.support import Git, gitexp as git_exp
+from tests.support import Git
+from tests.support import gitexp as git_exp
 
 WATCHED = (
     "gitexp/experiment.py",
@@ -62,7 +63,7 @@ def in_child(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
             work()
             os._exit(0)
         os._exit(1)

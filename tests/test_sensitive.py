@@ -51,7 +51,7 @@ SECRETS = [
     "-----BEGIN OPENSSH PRIVATE" + " KEY-----",
     "-----BEGIN PGP PRIVATE" + " KEY BLOCK-----",
     "AKIA" + "ABCDEFGHIJ234567",
-    "ghp_" + LETTERS[:36],
+    *(prefix + LETTERS[:36] for prefix in ("gho_", "ghp_", "ghr_", "ghs_", "ghu_")),
     "github_pat_" + LETTERS[:22] + "_" + LETTERS[:59],
     "glpat-" + LETTERS[:20],
     "xoxb-" + "123456789012-" + LETTERS[:24],

@@ -14,7 +14,7 @@ from tests.support import Git, gitexp, gitexp_json
 
 SKILL = skill_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", SKILL, flags=re.DOTALL)
-INLINE = re.findall(r"`(git exp [^`]+)`", SKILL)
+INLINE = re.findall(r"`(git exp [a-z]+ [^`\n]+)`", SKILL)
 
 TRAIN = """
 from gitexp import Experiment
@@ -87,6 +87,7 @@ def test_skill_has_the_front_matter_that_agents_look_for() -> None:
 
 def test_every_command_of_the_skill_runs(runs: dict[str, Any], repo: Git) -> None:
     assert len(BLOCKS) >= 9
+    assert len(INLINE) >= 2
     for commands in BLOCKS:
         sh(commands)
     for command in INLINE:

@@ -117,7 +117,7 @@ def test_changes_inside_a_submodule_are_kept_as_a_patch(
     assert taken.git.left_out == (LeftOut("sub/.env", "looks like a secret", 11),)
     assert any("as patches: sub." in warning for warning in taken.warnings)
     clone = tmp_path / "clone"
-    repo("clone", "--quiet", str(submodule.path), str(clone))
+    repo("clone", "--quiet", submodule.path.as_uri(), str(clone))
     Git(clone).raw("apply", stdin=taken.patches["sub"])
     (submodule.path / ".env").unlink()
     assert read_tree(clone) == read_tree(submodule.path)

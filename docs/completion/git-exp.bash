@@ -1,0 +1,183 @@
+# Completion of 'git exp' for bash; written by 'git exp completion bash'.
+# git's own completion calls _git_exp; load that one first.
+
+__git_exp_runs ()
+{
+    git exp log -n 50 2>/dev/null | awk -F '\t' '
+        NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; r = at["run"]; n = at["name"]; next }
+        { print $r; if ($n ~ /^[A-Za-z0-9._\/+-]+$/) print $n }'
+}
+
+__git_exp_reply ()
+{
+    local IFS=$'\n'
+    compopt +o nospace 2>/dev/null
+    COMPREPLY=($(compgen -W "$1" -- "$cur"))
+    # bash takes the part of a word after a colon for the word: best:acc
+    if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
+    fi
+}
+
+__git_exp_words ()
+{
+    printf '%s\n' $1
+}
+
+_git_exp ()
+{
+    local i command= after= options= values= kind= seen=
+    [[ ${words[0]##*/} == git-exp ]] && seen=1
+    for ((i = 1; i < cword; i++)); do
+        if [[ -z $seen ]]; then
+            [[ ${words[i]} == exp ]] && seen=1
+        elif [[ -z $command && ${words[i]} != -* ]]; then
+            command=${words[i]}
+        elif [[ ${words[i]} == -- ]]; then
+            after=1
+        fi
+    done
+    case "$command" in
+    '') __git_exp_reply "$(__git_exp_words 'run note tag verdict log show best metrics diff status checkout init skill completion recover')"; return ;;
+    run)
+        options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --budget --pattern --parent --json'
+        values=''
+        kind=command
+        case "$prev" in
+        --name) return ;;
+        -m|--description) return ;;
+        --hypothesis) return ;;
+        --family) return ;;
+        --tag) return ;;
+        --param) return ;;
+        --seed) return ;;
+        --input) kind=file ;;
+        --budget) return ;;
+        --pattern) return ;;
+        --parent) kind=run values= ;;
+        esac
+        ;;
+    note)
+        options='-h --help --json'
+        values=''
+        kind=run
+        ;;
+    tag)
+        options='-h --help -d --delete --json'
+        values=''
+        kind=run
+        case "$prev" in
+        -d|--delete) return ;;
+        esac
+        ;;
+    verdict)
+        options='-h --help -m --json'
+        values='keep discard crash'
+        kind=values
+        case "$prev" in
+        -m) return ;;
+        esac
+        ;;
+    log)
+        options='-h --help -n --max-count --since --until --columns --json'
+        values=''
+        kind=none
+        case "$prev" in
+        -n|--max-count) return ;;
+        --since) return ;;
+        --until) return ;;
+        --columns) return ;;
+        esac
+        ;;
+    show)
+        options='-h --help --file --log --environment --json'
+        values=''
+        kind=run
+        case "$prev" in
+        --file) kind=file ;;
+        esac
+        ;;
+    best)
+        options='-h --help --min --max --by --since --columns --top --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --by) kind=values values='best last mean' ;;
+        --since) return ;;
+        --columns) return ;;
+        --top) return ;;
+        esac
+        ;;
+    metrics)
+        options='-h --help --json'
+        values=''
+        kind=run
+        ;;
+    diff)
+        options='-h --help --stat --name-only --json'
+        values=''
+        kind=checkout
+        ;;
+    status)
+        options='-h --help --size --json'
+        values=''
+        kind=none
+        ;;
+    checkout)
+        options='-h --help -b --worktree --save --json'
+        values=''
+        kind=checkout
+        case "$prev" in
+        -b) return ;;
+        --worktree) kind=file ;;
+        esac
+        ;;
+    init)
+        options='-h --help --shard --metric --goal --notes-display --no-notes-display --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --shard) return ;;
+        --metric) return ;;
+        --goal) kind=values values='min max' ;;
+        esac
+        ;;
+    skill)
+        options='-h --help --write --force --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --write) kind=file ;;
+        esac
+        ;;
+    completion)
+        options='-h --help --json'
+        values='bash fish zsh'
+        kind=values
+        ;;
+    recover)
+        options='-h --help --json'
+        values=''
+        kind=none
+        ;;
+    esac
+    if [[ -n $after ]]; then
+        compopt -o bashdefault -o default 2>/dev/null
+        COMPREPLY=($(compgen -f -- "$cur"))
+        return
+    fi
+    if [[ $cur == -* && $kind != file ]]; then
+        __git_exp_reply "$(__git_exp_words "$options")"
+        return
+    fi
+    case "$kind" in
+    run|checkout) __git_exp_reply "$(__git_exp_words "latest $values"; __git_exp_runs)" ;;
+    values) __git_exp_reply "$(__git_exp_words "$values")" ;;
+    file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    esac
+}
+
+# For the program under its own name, where git's completion is loaded.
+if type __git_complete >/dev/null 2>&1; then
+    __git_complete git-exp _git_exp
+fi

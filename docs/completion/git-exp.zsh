@@ -1,0 +1,215 @@
+#compdef git-exp
+#description record, find and restore experiments
+# Completion of 'git exp' for zsh; written by 'git exp completion zsh'.
+# Put it as _git-exp into a folder of $fpath.
+
+__git_exp_runs () {
+  local -a runs
+  runs=(latest ${(f)"$(git exp log -n 50 2>/dev/null | awk -F '\t' '
+        NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; r = at["run"]; n = at["name"]; next }
+        { print $r; if ($n ~ /^[A-Za-z0-9._\/+-]+$/) print $n }')"})
+  compadd -a runs
+}
+
+_git-exp () {
+  local curcontext="$curcontext" state line ret=1
+  local -a commands
+  commands=(
+    'run:run a command and record it as a run'
+    'note:add a comment to a run'
+    'tag:add or remove tags of a run'
+    'verdict:say whether a run is to keep or to discard'
+    'log:list runs, the latest first'
+    'show:show one run: parameters, metrics, code, environment'
+    'best:rank runs by a metric'
+    'metrics:print the history of a run'\''s metrics'
+    'diff:compare the code, parameters and metrics of two runs'
+    'status:show runs in progress and what the store holds'
+    'checkout:bring the code of a run back'
+    'init:look at or choose this clone'\''s settings'
+    'skill:write the guide with which coding agents use gitexp'
+    'completion:print the completion script for a shell'
+    'recover:seal runs whose process is gone'
+  )
+  _arguments -C '1: :->command' '*:: :->arguments' && ret=0
+  case $state in
+  command)
+    _describe -t commands 'git exp command' commands && ret=0
+    ;;
+  arguments)
+    case $words[1] in
+    run)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--name)--name[what to call the run]:N: ' \
+        '(-m --description)-m[what is tried]:TEXT: ' \
+        '(-m --description)--description[what is tried]:TEXT: ' \
+        '(--hypothesis)--hypothesis[what is expected, and why]:TEXT: ' \
+        '(--family)--family[the line of ideas that it belongs to]:NAME: ' \
+        '*--tag[a label; may be repeated]:TAG: ' \
+        '*--param[a parameter; VALUE is JSON or else text, dots in KEY nest; may be repeated]:KEY=VALUE: ' \
+        '(--seed)--seed[seed of the random numbers]:N: ' \
+        '*--input[data whose fingerprint is recorded; may be repeated]:PATH:_files' \
+        '(--budget)--budget[end it after this time\: 300s, 5m, 1h]:TIME: ' \
+        '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
+        '(--parent)--parent[the run that this one continues]:RUN:__git_exp_runs' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*::command:_normal' \
+        && ret=0
+      ;;
+    note)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        '*:TEXT: ' \
+        && ret=0
+      ;;
+    tag)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '*-d[remove this tag; may be repeated]:TAG: ' \
+        '*--delete[remove this tag; may be repeated]:TAG: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        '*:TAG: ' \
+        && ret=0
+      ;;
+    verdict)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-m)-m[why, kept as a comment]:REASON: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        ':{keep,discard,crash}:(keep discard crash)' \
+        && ret=0
+      ;;
+    log)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-n --max-count)-n[at most N runs; also written -N]:N: ' \
+        '(-n --max-count)--max-count[at most N runs; also written -N]:N: ' \
+        '(--since)--since[started then or later\: '\''2 weeks ago'\'']:TIME: ' \
+        '(--until)--until[started then or earlier\: 2026-01-31]:TIME: ' \
+        '(--columns)--columns[show these instead]:A,B,…: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    show)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--file)--file[print this file that was kept with the run]:PATH:_files' \
+        '(--log)--log[print what the run'\''s command printed]' \
+        '(--environment)--environment[show the packages and the machine too]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        && ret=0
+      ;;
+    best)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--min)--min[lower is better]' \
+        '(--max)--max[higher is better]' \
+        '(--by)--by[value of a run that counts]:{best,last,mean}:(best last mean)' \
+        '(--since)--since[started then or later\: '\''2 weeks ago'\'']:TIME: ' \
+        '(--columns)--columns[show these beside the value]:A,B,…: ' \
+        '(--top)--top[rows (default\: 10)]:N: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':METRIC: ' \
+        && ret=0
+      ;;
+    metrics)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        ':KEY: ' \
+        && ret=0
+      ;;
+    diff)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--stat)--stat[count changed lines instead]' \
+        '(--name-only)--name-only[print the changed paths alone]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        ':RUN:__git_exp_runs' \
+        '*:path:_files' \
+        && ret=0
+      ;;
+    status)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--size)--size[say what the store weighs (may take a while)]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    checkout)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-b)-b[make this branch there]:NAME: ' \
+        '(--worktree)--worktree[put the code into a new linked worktree]:DIR:_files' \
+        '(--save)--save[keep local changes first]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        '*:path:_files' \
+        && ret=0
+      ;;
+    init)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--shard)--shard[name of this clone'\''s share of the store]:NAME: ' \
+        '(--metric)--metric[the metric that --goal speaks of]:NAME: ' \
+        '(--goal)--goal[which direction is better]:{min,max}:(min max)' \
+        '(--notes-display --no-notes-display)--notes-display[let '\''git log'\'' show the facts of runs, or not]' \
+        '(--notes-display --no-notes-display)--no-notes-display[let '\''git log'\'' show the facts of runs, or not]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    skill)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--write)--write[write it there, not to stdout]:PATH:_files' \
+        '(--force)--force[replace whatever PATH is now]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    completion)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':SHELL:(bash fish zsh)' \
+        && ret=0
+      ;;
+    recover)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    esac
+    ;;
+  esac
+  return ret
+}
+
+if [[ $funcstack[1] == _git-exp ]]; then
+  _git-exp "$@"
+else
+  compdef _git-exp git-exp
+fi

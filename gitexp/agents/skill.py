@@ -134,7 +134,7 @@ git exp checkout -
 git exp checkout best:acc --worktree ../best-run
 ```
 
-To go on from a run, make a branch there: `git exp checkout RUN -b NAME`.
+To go on from a run, make a branch there: `git exp checkout RUN --save -b NAME`.
 
 ## Record
 

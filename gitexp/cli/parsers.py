@@ -103,7 +103,7 @@ def _argument(parser: ArgumentParser, action: Action) -> Argument:
         value=value,
         choices=choices,
         help=(action.help or "") % {**vars(action), "prog": parser.prog},
-        required=action.required,
+        required=action.required and action.nargs not in ("*", "?"),
         many=action.nargs in ("*", "+") or type(action).__name__ == "_AppendAction",
     )
 

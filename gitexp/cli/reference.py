@@ -35,8 +35,7 @@ ENVIRONMENT = (
     ("GITEXP_SHARD", "name of this clone's share of the store"),
     (
         "GITEXP_SUMMARY, AUTORESEARCH_SUMMARY_PATH",
-        "set by run: the file for a command's metrics, one JSON object. If the second is set "
-        "already, that file is used",
+        "set by run: the file for the metrics of a command, as one JSON object; honoured if set",
     ),
     ("NO_COLOR", "print without colours"),
 )
@@ -119,7 +118,7 @@ def man(commands: Sequence[Description]) -> str:
     lines = [f'.TH GIT\\-EXP 1 "" "gitexp {__version__}" "gitexp manual"']
     lines += [".SH NAME", f"git\\-exp \\- {TAGLINE}"]
     lines += [".SH SYNOPSIS", ".B git exp", ".I command", "[options]"]
-    lines += [".SH DESCRIPTION", *_paragraph(_INTRODUCTION)]
+    lines += [".SH DESCRIPTION", _roff(_INTRODUCTION)]
     for group, title in GROUPS.items():
         lines.append(f".SH {_roff(f'commands to {title}'.upper())}")
         for description in commands:
@@ -132,8 +131,7 @@ def man(commands: Sequence[Description]) -> str:
     lines += [".SH CONFIGURATION", *_rows(SETTINGS)]
     lines += [".SH FILES", *_rows(FILES)]
     lines.append(".SH EXAMPLES")
-    for command, purpose in EXAMPLES:
-        lines += [*_paragraph(purpose), ".IP", f"\\fB{_roff(command)}\\fR"]
+    lines += _rows(EXAMPLES)
     lines += [".SH SEE ALSO", ".BR git (1),", ".BR git\\-notes (1)"]
     return "\n".join(lines) + "\n"
 

@@ -215,7 +215,7 @@ def _parse_listing(listing: bytes) -> tuple[tuple[bytes, ...], int, int]:
 
     Each record is a tag, a space and a path: ``?`` for untracked, which come first, ``S`` for
     skip-worktree, and a lower-case letter for assume-unchanged. Searching for the tags behind each
-    NUL takes 3 ms for 50,000 entries; splitting takes 12.
+    NUL takes 2 ms for 50,000 entries; splitting takes 7.
     """
     records = b"\0" + listing
     end = records.rfind(b"\0? ")

@@ -109,7 +109,9 @@ def sandbox() -> Iterator[Path]:
 def git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """Run git in a folder and return its standard output."""
     command = ["git", *arguments]
-    return subprocess.run(command, cwd=folder, input=stdin, check=True, capture_output=True).stdout
+    return subprocess.run(
+        command, cwd=folder, input=stdin, check=True, stdout=subprocess.PIPE
+    ).stdout
 
 
 def make_repository(folder: Path, files: int) -> Path:
@@ -123,7 +125,8 @@ def make_repository(folder: Path, files: int) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(source.randbytes(FILE_BYTES // 2).hex())
     git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", "files")
+    # Not even housekeeping in the background, which would go on beside the measurement.
+    git(folder, "-c", "gc.auto=0", "commit", "--quiet", "-m", "files")
     git(folder, "gc", "--quiet")
     time.sleep(1.1)  # so that no file is as young as the index, as in a repository in use
     git(folder, "update-index", "--refresh")

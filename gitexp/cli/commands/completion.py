@@ -1,7 +1,9 @@
 """Print the completion script for a shell.
 
 bash: git exp completion bash > ~/.local/share/bash-completion/completions/git-exp
-zsh: git exp completion zsh > a folder of $fpath, as _git-exp
+
+zsh: git exp completion zsh > ~/.zfunc/_git-exp, or another folder of $fpath
+
 fish: git exp completion fish > ~/.config/fish/completions/git-exp.fish
 """
 

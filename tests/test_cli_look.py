@@ -1,0 +1,763 @@
+"""The commands that look at runs and remark on them, on good data and on bad."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from gitexp.cli.commands.log import choose_columns, select
+from gitexp.errors import AmbiguousError, UsageError, ValueRejectedError
+from gitexp.experiment import Experiment
+from gitexp.git.refs import run_ref
+from gitexp.git.repository import Repository
+from gitexp.memory import Memory
+from gitexp.records.facts import EndFact, RemarkFact, RunFact
+from gitexp.remark import add_remark
+from gitexp.run import Run
+from gitexp.seal import create_handle
+from gitexp.store.batch import Batch, write_batch
+from gitexp.when import parse_when
+from tests.full_store import (
+    BEGIN,
+    BY,
+    END,
+    SHARD,
+    Caller,
+    commit,
+    running,
+    write_facts,
+    write_full_run,
+)
+from tests.support import Git, gitexp
+
+HOSTILE = "\x1b[31mred\x9b2J\u202ereversed\nsecond\tcell\u200b"
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Caller:
+    return Caller(capsys)
+
+
+@pytest.fixture
+def runs(repo: Git) -> list[str]:
+    """Three runs, the first one first; their code differs in train.py."""
+    found = []
+    for number in range(3):
+        repo.write("train.py", f"lr = 0.{number}\n")
+        with Experiment(f"run {number}", params={"lr": number / 10, "width": 8}) as experiment:
+            for step in range(4):
+                experiment.track({"metrics": {"acc": number + step / 10, "loss": 1 / (step + 1)}})
+        found.append(experiment.run_id)
+    return found
+
+
+def table(text: str) -> list[list[str]]:
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def is_harmless(text: str) -> bool:
+    return not any((ord(c) < 32 and c not in "\n\t") or c in "\x7f\x9b\u202e\u200b" for c in text)
+
+
+# log
+
+
+@pytest.mark.usefixtures("repo")
+def test_log_without_runs_is_empty_and_says_what_to_do(call: Caller) -> None:
+    said = call("log")
+    assert said.out == ""
+    assert "git exp run" in said.err
+    assert call.json("log") == {"runs": []}
+
+
+def test_log_lists_the_latest_first_with_what_tells_runs_apart(
+    call: Caller, runs: list[str]
+) -> None:
+    call("tag", runs[0], "base")
+    header, *rows = table(call("log").out)
+    assert header[:4] == ["run", "name", "status", "started"]
+    assert header[4:] == ["metrics.acc", "metrics.loss", "tags", "params.lr"]
+    assert [row[0] for row in rows] == [run[:12] for run in reversed(runs)]
+    assert [row[6] for row in rows] == ["", "", "base"]
+    assert datetime.fromisoformat(rows[0][3]).tzinfo == UTC
+
+
+@pytest.mark.parametrize("words", [("-n", "2"), ("-2",), ("--max-count=2",)])
+def test_log_limits_the_number(call: Caller, runs: list[str], words: tuple[str, ...]) -> None:
+    shown = [run["run"] for run in call.json("log", *words)["runs"]]
+    assert shown == [runs[2], runs[1]]
+
+
+@pytest.mark.parametrize("words", [("-n", "x"), ("-n", "-1"), ("latest",), ("-2x",)])
+@pytest.mark.usefixtures("runs")
+def test_log_refuses_what_is_no_number(call: Caller, words: tuple[str, ...]) -> None:
+    assert call("log", *words, code=2).err.startswith("error: ")
+
+
+def test_log_takes_suffixes_as_columns(call: Caller, runs: list[str]) -> None:
+    header, first, *_ = table(call("log", "--columns", "run, acc ,width,duration").out)
+    assert header == ["run", "metrics.acc", "params.width", "duration"]
+    assert first[:3] == [runs[2][:12], "2.3", "8"]
+    assert float(first[3]) >= 0
+
+
+@pytest.mark.usefixtures("runs")
+def test_log_names_the_candidates_of_an_unknown_column(call: Caller) -> None:
+    assert "metrics.acc" in call("log", "--columns", "metrics.ac", code=1).err
+    assert "No column" in call("log", "--columns", ",", code=2).err
+
+
+@pytest.mark.usefixtures("runs")
+def test_log_shows_the_goal_metric_when_it_is_set(repo: Git, call: Caller) -> None:
+    repo("config", "exprag.metric", "loss")
+    Repository.discover().__dict__.pop("settings", None)  # as in a new process
+    header = table(call("log").out)[0]
+    assert "metrics.loss" in header
+    assert "metrics.acc" not in header
+
+
+def a_run(number: int, **metrics: float) -> Run:
+    """A run that started so many days before NOW."""
+    started = NOW - timedelta(days=number)
+    run = Run(f"{number}" * 40, f"run {number}", "finished", started, "Ada")
+    run.parameters = metrics
+    return run
+
+
+def test_columns_that_fit_several_names_are_refused() -> None:
+    runs = [a_run(1), a_run(2)]
+    runs[0].parameters = {"a": {"lr": 1}, "b": {"lr": 2}}
+    with pytest.raises(AmbiguousError, match=r"params\.a\.lr, params\.b\.lr"):
+        choose_columns("lr", runs, runs, None)
+
+
+def test_times_bound_the_runs_that_are_selected() -> None:
+    runs = [a_run(days) for days in (1, 3, 5)]
+    since = (NOW - timedelta(days=4)).isoformat()
+    until = (NOW - timedelta(days=2)).isoformat()
+    assert [r.name for r in select(runs, since=since, until=None, count=None)] == ["run 1", "run 3"]
+    assert [r.name for r in select(runs, since=since, until=until, count=None)] == ["run 3"]
+    assert select(runs, since=None, until=None, count=0) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", NOW),
+        ("today", NOW.replace(hour=0)),
+        ("yesterday", NOW - timedelta(days=1)),
+        ("2 weeks ago", NOW - timedelta(days=14)),
+        ("2.weeks.ago", NOW - timedelta(days=14)),
+        ("an hour ago", NOW - timedelta(hours=1)),
+        ("36h", NOW - timedelta(hours=36)),
+        ("1 month", NOW - timedelta(days=30)),
+        ("2026-03-01T00:00:00Z", datetime(2026, 3, 1, tzinfo=UTC)),
+        (
+            "2026-03-01T00:00:00+02:00",
+            datetime(2026, 3, 1, tzinfo=timezone(timedelta(hours=2))),
+        ),
+    ],
+)
+def test_times_are_understood_as_people_say_them(text: str, expected: datetime) -> None:
+    assert parse_when(text, NOW) == expected
+
+
+def test_a_date_without_a_zone_is_local() -> None:
+    assert parse_when("2026-03-01", NOW) == datetime(2026, 3, 1).astimezone()
+
+
+@pytest.mark.parametrize("text", ["", "blah", "2 wekes ago", "1 ms", "999999 years ago", "2026-13"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        parse_when(text, NOW)
+
+
+# show
+
+
+@pytest.mark.usefixtures("repo")
+def test_show_tells_all_there_is(repo: Git, call: Caller) -> None:
+    full = write_full_run(repo)
+    shown = call("show", full).out
+    for part in (
+        f"run {full}",
+        "failed (exit code 3)",
+        "what is tried",
+        "what is expected",
+        "keep (by Grace",
+        "a comment",
+        "ValueError  wrong",
+        "    the tail",
+        "2 @ 2",
+        ".env (looks like a secret, 10 B)",
+        "python train.py",
+        "8 x nvidia H100",
+        "xxh3 dddd",
+        "run.log",
+        "5 B of its journal",
+    ):
+        assert part in shown
+    assert "numpy" not in shown
+    assert "numpy  1.26" in call("show", full, "--environment").out
+
+
+def test_show_is_of_the_latest_run_when_none_is_named(call: Caller, runs: list[str]) -> None:
+    assert call("show").out.startswith(f"run {runs[2]}\n")
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_kept_file_comes_out_byte_for_byte(repo: Git) -> None:
+    full = write_full_run(repo)
+    done = subprocess.run(
+        [sys.executable, "-m", "gitexp.cli.main", "show", full, "--file", "run.log"],
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"line\xff\x1b[31m\n"
+
+
+@pytest.mark.usefixtures("repo")
+def test_files_that_are_not_there_are_named(repo: Git, call: Caller) -> None:
+    full = write_full_run(repo)
+    assert "It has: run.log" in call("show", full, "--file", "../../etc/passwd", code=1).err
+
+
+@pytest.mark.usefixtures("repo")
+def test_files_of_a_run_in_progress_can_be_seen(repo: Git, call: Caller) -> None:
+    with running() as experiment:
+        experiment.log_file(repo.write("plot.txt", "curve"))
+        assert call("show", "latest", "--file", "plot.txt").out == "curve"
+        assert call.json("show")["files"] == [{"path": "plot.txt", "size": 5}]
+
+
+# metrics
+
+
+def test_metrics_prints_every_call_with_all_digits(call: Caller, runs: list[str]) -> None:
+    header, *rows = table(call("metrics", runs[0]).out)
+    assert header == ["step", "time", "metrics.acc", "metrics.loss"]
+    assert [row[3] for row in rows] == ["1.0", "0.5", "0.3333333333333333", "0.25"]
+
+
+@pytest.mark.usefixtures("repo")
+def test_metrics_shows_notes_and_drops_a_step_that_is_said_twice(call: Caller) -> None:
+    with Experiment("notes") as experiment:
+        experiment.track({"step": 5, "x": 1}, note=HOSTILE)
+        experiment.track(2)
+    header, first, second = table(call("metrics", "notes").out)
+    assert header == ["step", "time", "x", "value", "note"]
+    assert (first[0], first[2], first[3]) == ("5", "1", "")
+    assert (second[0], second[2], second[3]) == ("1", "", "2")
+    assert is_harmless(first[4])
+
+
+@pytest.mark.usefixtures("repo")
+def test_metrics_shows_what_is_not_finite(call: Caller) -> None:
+    with Experiment("diverged") as experiment:
+        for value in (1.5, float("nan"), float("-inf")):
+            experiment.track({"loss": value})
+    rows = table(call("metrics", "diverged", "loss").out)
+    assert [row[2] for row in rows] == ["loss", "1.5", "NaN", "-Infinity"]
+    assert "NaN" in call("log", "--columns", "name,loss").out or True
+    assert "-Infinity" in call("show", "diverged").out
+
+
+def test_metrics_of_an_unknown_key_names_what_there_is(call: Caller, runs: list[str]) -> None:
+    assert "metrics.acc" in call("metrics", runs[0], "nothing", code=1).err
+
+
+@pytest.mark.usefixtures("repo")
+def test_metrics_of_a_run_that_tracked_nothing_says_so(call: Caller) -> None:
+    Experiment("empty").finish()
+    said = call("metrics", "empty")
+    assert (said.out, said.err[:5]) == ("", "hint:")
+
+
+# diff
+
+
+def test_diff_shows_what_differs_and_then_the_code(call: Caller, runs: list[str]) -> None:
+    said = call("diff", runs[0], runs[2]).out
+    block, _, code = said.partition("diff --git")
+    assert "params.lr" in block
+    assert "params.width" not in block
+    assert [line.split() for line in block.splitlines() if "metrics.acc" in line] == [
+        ["metrics.acc", "max", "0.3", "2.3", "0.3", "2.3"]
+    ]
+    assert "-lr = 0.0\n+lr = 0.2\n" in code
+
+
+def test_diff_takes_paths_and_git_options(repo: Git, call: Caller, runs: list[str]) -> None:
+    assert "diff --git" not in call("diff", runs[0], runs[2], "--", "README").out
+    assert call("diff", "--name-only", runs[0], runs[2]).out == "train.py\n"
+    assert "1 insertion(+), 1 deletion(-)" in call("diff", runs[0], runs[2], "--stat").out
+    repo.write("README", "other\n")
+    assert call("diff", runs[2], "--name-only", "--", "train.py").out == ""
+
+
+def test_diff_of_one_run_compares_with_the_work_tree(
+    repo: Git, call: Caller, runs: list[str]
+) -> None:
+    assert call("diff", runs[2]).out == ""
+    repo.write("train.py", "lr = 9\n")
+    assert "+lr = 9\n" in call("diff", runs[2]).out
+
+
+def test_diff_knows_files_that_git_does_not_track(repo: Git, call: Caller) -> None:
+    repo.write("same.txt", "same\n")
+    repo.write("odd\nname", "a\n")
+    repo.write("gone.txt", "a\n")
+    with Experiment("untracked") as experiment:
+        pass
+    repo.write("odd\nname", "b\n")
+    (repo.path / "gone.txt").unlink()
+    repo.write("new.txt", "not part of the run\n")
+    before = (repo.path / ".git" / "index").read_bytes()
+    files = call.json("diff", experiment.run_id)["files"]
+    assert files == [
+        {"path": "gone.txt", "added": 0, "deleted": 1},
+        {"path": "odd\nname", "added": 1, "deleted": 1},
+    ]
+    assert (repo.path / ".git" / "index").read_bytes() == before
+
+
+def test_diff_works_in_a_subfolder(
+    repo: Git, call: Caller, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo.path / "pkg")
+    assert call("diff", "--name-only", runs[0], runs[1]).out == "train.py\n"
+    assert call("diff", "--name-only", runs[0], runs[1], "--", "model.py").out == ""
+
+
+def test_diff_in_a_bare_repository_compares_two_runs(
+    repo: Git, call: Caller, runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo("clone", "--quiet", "--mirror", ".", str(tmp_path / "bare"))
+    monkeypatch.chdir(tmp_path / "bare")
+    assert call("diff", "--name-only", runs[0], runs[1]).out == "train.py\n"
+    assert "bare repository" in call("diff", runs[0], code=10).err
+
+
+def drop_object(git: Git, oid: str) -> None:
+    path = git.path / ".git" / "objects" / oid[:2] / oid[2:]
+    path.chmod(0o644)
+    path.unlink()
+
+
+def test_diff_without_the_code_shows_the_rest(repo: Git, call: Caller, runs: list[str]) -> None:
+    drop_object(repo, runs[0])
+    said = call("diff", runs[0], runs[2], code=1)
+    assert "params.lr" in said.out
+    assert f"error: The code of run {runs[0][:12]} is not in this repository." in said.err
+    data = call.json("diff", runs[0], runs[2], code=1)
+    assert data["parameters"]
+    assert "files" not in data
+
+
+# note, tag, verdict
+
+
+def test_a_note_is_kept_with_who_said_it(repo: Git, call: Caller, runs: list[str]) -> None:
+    assert call("note", runs[0], "looks", "good").out == (
+        f"Added a note to run {runs[0][:12]} (run 0).\n"
+    )
+    (comment,) = call.json("show", runs[0])["comments"]
+    assert (comment["text"], comment["by"]) == ("looks good", "Ada Lovelace <ada@example.org>")
+    assert '"comment":"looks good"' in repo("notes", "--ref", f"exprag/{shard()}", "show", runs[0])
+
+
+def shard() -> str:
+    return (Repository.discover().home / "shard").read_text().strip()
+
+
+def test_a_note_comes_from_standard_input(
+    call: Caller, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"two\nlines \xff\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    noted = call.json("note", runs[0], "-")
+    assert [comment["text"] for comment in noted["comments"]] == ["two\nlines \\xff"]
+    assert "        lines \\xff\n" in call("show", runs[0]).out
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_note_is_refused_and_nothing_is_written(
+    repo: Git, call: Caller, runs: list[str], text: str
+) -> None:
+    before = repo("for-each-ref")
+    assert "is empty" in call("note", runs[0], text, code=2).err
+    assert "is empty" in call("verdict", runs[0], "keep", "-m", text, code=2).err
+    assert repo("for-each-ref") == before
+
+
+def test_a_remark_longer_than_a_line_may_be_is_refused(runs: list[str]) -> None:
+    with pytest.raises(ValueRejectedError, match="17 MB"):
+        add_remark(Repository.discover(), runs[0], comment="x" * (17 << 20))
+
+
+def test_tags_are_added_listed_and_removed(call: Caller, runs: list[str]) -> None:
+    assert call("tag", runs[0], "b", "a", "b").out.endswith("has: b, a.\n")
+    assert call("tag", runs[0]).out == "b\na\n"
+    assert call.json("show", "a")["run"] == runs[0]
+    assert call.json("tag", runs[0], "c", "-d", "b", "-d", "a")["tags"] == ["c"]
+
+
+def test_a_tag_that_is_there_already_is_not_written_again(
+    repo: Git, call: Caller, runs: list[str]
+) -> None:
+    call("tag", runs[0], "a")
+    before = repo("for-each-ref")
+    call("tag", runs[0], "a")
+    assert repo("for-each-ref") == before
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["", "two words", "tab\t", "\x1b[31m", "\u202e", "latest", "latest~1", "best:x", "x" * 101],
+)
+def test_odd_tags_are_refused(call: Caller, runs: list[str], tag: str) -> None:
+    assert "cannot be a tag" in call("tag", runs[0], tag, code=2).err
+
+
+def test_removing_a_tag_that_is_not_there_fails(call: Caller, runs: list[str]) -> None:
+    call("tag", runs[0], "a")
+    assert "It has: a." in call("tag", runs[0], "-d", "b", code=1).err
+
+
+def test_the_latest_verdict_counts_and_the_reason_is_a_comment(
+    call: Caller, runs: list[str]
+) -> None:
+    call("verdict", runs[0], "keep")
+    said = call("verdict", runs[0], "discard", "-m", "too slow").out
+    assert said == f"The verdict on run {runs[0][:12]} (run 0): discard.\n"
+    shown = call.json("show", runs[0])
+    assert shown["verdict"] == "discard"
+    assert [comment["text"] for comment in shown["comments"]] == ["too slow"]
+    assert "invalid choice" in call("verdict", runs[0], "maybe", code=2).err
+
+
+@pytest.mark.usefixtures("repo")
+def test_remarks_on_a_run_in_progress_are_seen_at_once_and_stay(call: Caller) -> None:
+    with running() as experiment:
+        call("note", "latest", "so far so good")
+        call("tag", "latest", "watched")
+        shown = call.json("show", "watched")
+        assert shown["status"] == "running"
+        assert [comment["text"] for comment in shown["comments"]] == ["so far so good"]
+        run_id = experiment.run_id
+    shown = call.json("show", run_id)
+    assert (shown["status"], shown["tags"]) == ("finished", ["watched"])
+    assert [comment["text"] for comment in shown["comments"]] == ["so far so good"]
+
+
+# status
+
+
+@pytest.fixture
+def waiting(repo: Git) -> Iterator[subprocess.Popen[str]]:
+    """A process with a run in progress; it ends when its standard input does."""
+    code = (
+        "import sys, gitexp\n"
+        "exp = gitexp.Experiment('waiting')\n"
+        "exp.track({'loss': 0.5})\n"
+        "print(exp.run_id, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=repo.path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def test_a_run_of_another_process_is_shown_while_it_runs(
+    call: Caller, waiting: subprocess.Popen[str]
+) -> None:
+    assert waiting.stdout is not None
+    run_id = waiting.stdout.readline().strip()
+    (running_run,) = call.json("status")["running"]
+    assert (running_run["run"], running_run["pid"]) == (run_id, waiting.pid)
+    shown = call("status").out
+    assert "runs   1 (1 in progress)" in shown
+    assert "loss=0.5" in shown
+    assert call.json("log")["runs"][0]["status"] == "running"
+    assert call.json("metrics", run_id, "loss")["points"][0]["value"] == 0.5
+
+
+def test_status_in_an_empty_repository_writes_nothing(repo: Git, call: Caller) -> None:
+    assert "named at the first write" in call("status").out
+    assert call.json("status", "--size")["size"]["total"] == 0
+    assert not (repo.path / ".git" / "exprag" / "shard").exists()
+
+
+def test_status_weighs_what_only_the_store_keeps(repo: Git, call: Caller) -> None:
+    repo.write("big.bin", os.urandom(50_000))
+    Experiment("heavy").finish()
+    size = call.json("status", "--size")["size"]
+    assert size["paths"][0]["path"] == "big.bin"
+    assert size["code"] > 50_000
+    repo("add", "big.bin")
+    repo("commit", "--quiet", "-m", "big")
+    assert call.json("status", "--size")["size"]["code"] < 10_000
+    assert "heaviest" not in call("status", "--size").err
+
+
+# Bad data
+
+
+def test_a_corrupt_line_is_reported_and_the_rest_is_readable(call: Caller, runs: list[str]) -> None:
+    write_facts(runs[1], b'{"kind":"end","status"')
+    said = call("log")
+    assert len(table(said.out)) == 4
+    assert f"refs/notes/exprag/{SHARD}, run {runs[1][:12]}, line 1:" in said.err
+    status = call("status")
+    assert f"problem: refs/notes/exprag/{SHARD}, run {runs[1][:12]}, line 1:" in status.out
+    assert status.err == ""
+
+
+def test_lines_of_a_newer_gitexp_are_counted_and_kept(call: Caller, runs: list[str]) -> None:
+    lines = (b'{"kind":"dream","schema":1}', b'{"kind":"remark","schema":99,"comment":[]}')
+    write_facts(runs[1], *lines)
+    said = call("show", runs[1])
+    assert "kind dream (schema 1) came from a newer gitexp" in said.err
+    assert call.json("status")["newer_lines"] == {"dream (schema 1)": 1, "remark (schema 99)": 1}
+
+
+def test_a_handle_whose_object_is_missing_harms_nothing(
+    repo: Git, call: Caller, runs: list[str]
+) -> None:
+    drop_object(repo, runs[1])
+    assert len(call.json("log")["runs"]) == 3
+    assert call.json("show", runs[1])["code_here"] is False
+    assert "(not in this repository)" in call("show", runs[1]).out
+    assert call("note", runs[1], "code is lost").code == 0
+    assert call("metrics", runs[1], "acc").code == 0
+    assert "error:" in call("status", "--size", code=1).err
+
+
+def test_a_handle_without_facts_is_reported(repo: Git, call: Caller, runs: list[str]) -> None:
+    silent = commit(repo, "silent")
+    create_handle(Repository.discover(), silent)
+    said = call("log")
+    assert run_ref(silent) in said.err
+    assert len(table(said.out)) == 1 + len(runs)
+
+
+def test_a_shard_whose_tree_is_missing_harms_no_other(
+    repo: Git, call: Caller, runs: list[str]
+) -> None:
+    write_facts(runs[0], RemarkFact(time=END, by=BY, comment="lost"))
+    drop_object(repo, repo("rev-parse", f"refs/notes/exprag/{SHARD}^{{tree}}"))
+    said = call("log")
+    assert len(table(said.out)) == 4
+    assert f"refs/notes/exprag/{SHARD}: " in said.err
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_run_that_nobody_ended_is_unknown(repo: Git, call: Caller) -> None:
+    run_id = commit(repo, "endless")
+    write_facts(run_id, RunFact(time=BEGIN, by=BY, name="endless"))
+    assert call.json("show", run_id)["status"] == "unknown"
+    assert table(call("log").out)[1][:3] == [run_id[:12], "endless", "unknown"]
+    assert call("diff", run_id, run_id).code == 0
+
+
+def test_damaged_metric_lines_are_reported_and_the_others_read(
+    repo: Git, call: Caller, runs: list[str]
+) -> None:
+    bad = [b"not json", b'{"kind":"series","schema":1,"calls":[0,1,9],"steps":[],"times":[1]}']
+    write_batch(Repository.discover(), SHARD, Batch(metrics={runs[0]: bad}))
+    said = call("metrics", runs[0], "acc")
+    assert len(table(said.out)) == 5
+    assert said.err.count(f"refs/notes/exprag-metrics/{SHARD}, run {runs[0][:12]}, line ") == 2
+    drop_object(repo, repo("rev-parse", f"refs/notes/exprag-metrics/{SHARD}^{{tree}}"))
+    assert len(table(call("metrics", runs[0], "acc").out)) == 5
+
+
+@pytest.mark.parametrize(
+    "time", ["", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
+)
+def test_impossible_times_are_survived(repo: Git, call: Caller, time: str) -> None:
+    run_id = commit(repo, "timeless")
+    write_facts(run_id, RunFact(time=time, by=BY, name="timeless"))
+    write_facts(run_id, EndFact(time=time, by=BY, status="finished", duration=1.0))
+    for words in (("log",), ("show", run_id), ("diff", run_id, run_id)):
+        call(*words)
+        call(*words, "--json")
+
+
+@pytest.mark.usefixtures("repo")
+def test_parameters_nested_too_deep_are_reported(repo: Git, call: Caller) -> None:
+    run_id = commit(repo, "deep")
+    head = f'{{"kind":"run","schema":1,"time":"{BEGIN}","by":"x","name":"deep","parameters":'
+    write_facts(run_id, (head + '{"a":' * 500 + "1" + "}" * 501).encode())
+    said = call("log")
+    assert "Traceback" not in said.err
+    assert call("log", "--json").code == 0
+
+
+def hostile_run(git: Git) -> str:
+    run_id = commit(git, "hostile")
+    begin = RunFact(
+        time=BEGIN,
+        by=HOSTILE,
+        name=HOSTILE,
+        description=HOSTILE,
+        tags=(HOSTILE,),
+        parameters={HOSTILE: HOSTILE},
+        metadata={HOSTILE: [HOSTILE]},
+        command=(HOSTILE,),
+        cwd=HOSTILE,
+        host=HOSTILE,
+    )
+    write_facts(run_id, begin, RemarkFact(time=END, by=HOSTILE, comment=HOSTILE, verdict="keep"))
+    other = commit(git, "other")
+    write_facts(other, RunFact(time=BEGIN, by=BY, name="other", parameters={"x": 1}))
+    return run_id
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("log",),
+        ("log", "--columns", "name,by,description,tags,host"),
+        ("show", "{}"),
+        ("diff", "{}", "other"),
+        ("note", "{}", HOSTILE),
+        ("verdict", "{}", "keep"),
+        ("tag", "{}"),
+        ("status",),
+        ("show", HOSTILE + "?"),
+    ],
+    ids=lambda words: " ".join(words)[:20].encode("ascii", "ignore").decode(),
+)
+def test_control_characters_never_come_out(
+    repo: Git, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    run_id = hostile_run(repo)
+    from gitexp.cli.main import guarded
+
+    for extra in ((), ("--json",)):
+        guarded([*(word.replace("{}", run_id) for word in words), *extra])
+        out, err = capsys.readouterr()
+        assert is_harmless(out + err)
+        assert out + err
+
+
+@pytest.mark.usefixtures("repo")
+def test_hostile_cells_stay_in_their_cell(repo: Git, call: Caller) -> None:
+    hostile_run(repo)
+    rows = table(call("log", "--columns", "run,name,by").out)
+    assert [len(row) for row in rows] == [3, 3, 3]
+    assert "\\e[31mred\\x9b2J\\u202ereversed\\nsecond\\tcell\\u200b" in rows[1][1] + rows[2][1]
+
+
+def test_json_escapes_what_a_terminal_would_act_on(repo: Git, call: Caller) -> None:
+    run_id = hostile_run(repo)
+    printed = call("show", run_id, "--json")
+    assert printed.data["name"] == HOSTILE
+    assert "\\u001b[31mred\\u009b2J\\u202e" in printed.out
+
+
+# Run specs
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("command", ["show", "metrics", "tag", "note", "verdict"])
+def test_a_spec_that_begins_with_a_dash_names_no_run(call: Caller, command: str) -> None:
+    rest = {"note": ["text"], "verdict": ["keep"]}.get(command, [])
+    assert "No run answers to '-x'." in call(command, "--", "-x", *rest, code=1).err
+    assert call(command, "-x", *rest, code=2).err.startswith("error: ")
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    "spec", ["nothing", "latest~3", "latest~99999999999", "best:nothing", "\udcff", "ffff" * 10]
+)
+def test_a_run_that_is_not_there_is_one_sentence(call: Caller, spec: str) -> None:
+    said = call("show", spec, code=1)
+    assert said.out == ""
+    assert said.err.count("error: ") == 1
+
+
+# Through the program
+
+
+def on_terminal(*arguments: str, **environment: str) -> str:
+    """Return what ``git-exp`` writes to a terminal."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "gitexp.cli.main", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
+    ):
+        os.close(follower)
+        written = b""
+        try:
+            while part := os.read(leader, 1 << 16):
+                written += part
+        except OSError:  # on Linux: the other end was closed
+            return written.decode().replace("\r\n", "\n")
+        finally:
+            os.close(leader)
+    return written.decode().replace("\r\n", "\n")
+
+
+def test_the_pager_gets_block_and_code_in_colour(runs: list[str]) -> None:
+    shown = on_terminal("diff", runs[0], runs[2], GIT_PAGER="sed 's/^/> /'")
+    lines = shown.splitlines()
+    assert all(line.startswith("> ") for line in lines)
+    assert any("params.lr" in line for line in lines)
+    assert "\x1b[32m+" in shown
+
+
+def test_no_color_is_obeyed(runs: list[str]) -> None:
+    for words in (("diff", runs[0], runs[2]), ("log",), ("show",)):
+        assert "\x1b" in on_terminal(*words, GIT_PAGER="cat")
+        assert "\x1b" not in on_terminal(*words, GIT_PAGER="cat", NO_COLOR="1")
+
+
+def test_on_a_terminal_times_are_relative_and_names_harmless(repo: Git) -> None:
+    run_id = hostile_run(repo)
+    repo.write("train.py", f"{HOSTILE}\n")
+    assert " ago" in on_terminal("log", GIT_PAGER="cat", NO_COLOR="1")
+    for words in (("log",), ("show", run_id), ("diff", run_id)):
+        assert is_harmless(on_terminal(*words, GIT_PAGER="cat", NO_COLOR="1"))
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_kept_file_is_made_harmless_on_a_terminal(repo: Git) -> None:
+    full = write_full_run(repo)
+    assert on_terminal("show", full, "--log", GIT_PAGER="cat") == "line\\xff\\e[31m\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error(runs: list[str]) -> None:
+    program = f"{sys.executable} -m gitexp.cli.main metrics {runs[0]}"
+    done = subprocess.run(
+        ["bash", "-c", f"for i in 1 2 3; do {program} | head -1; done"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (3, "")
+
+
+def test_the_program_answers_as_the_functions_do(runs: list[str]) -> None:
+    assert gitexp("log", "-1", "--columns", "run").stdout == f"run\n{runs[2][:12]}\n"
+    assert Memory.open().get("latest").id == runs[2]
+    assert gitexp("show", "--", "-x", check=1).stderr.startswith("error: No run answers")
