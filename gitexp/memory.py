@@ -258,13 +258,13 @@ class Memory:
         self._met |= dict.fromkeys(problems)
         try:
             return ask(list(lines))
-        except BadLineError:
+        except (BadLineError, RecursionError):
             return ask([line for line, place in lines.items() if self._is_sound(line, place)])
 
     def _is_sound(self, line: bytes, place: Problem) -> bool:
         try:
             calls([line])
-        except BadLineError as error:
+        except (BadLineError, RecursionError) as error:
             self._met[place._replace(reason=str(error))] = None
             return False
         return True

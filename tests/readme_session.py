@@ -86,7 +86,7 @@ def normalised(session: str) -> str:
     """Return a session with what differs between two plays made alike."""
     session = re.sub(r"\b[0-9a-f]{12,40}\b", "ID", session)
     session = re.sub(r"\d+ (s|ms) ago|\bnow\b", "AGO", session)
-    session = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", session)
+    session = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?", "TIME", session)
     return re.sub(r" +", " ", session)
 
 

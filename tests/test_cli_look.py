@@ -267,7 +267,6 @@ def test_metrics_shows_what_is_not_finite(call: Caller) -> None:
             experiment.track({"loss": value})
     rows = table(call("metrics", "diverged", "loss").out)
     assert [row[2] for row in rows] == ["loss", "1.5", "NaN", "-Infinity"]
-    assert "NaN" in call("log", "--columns", "name,loss").out or True
     assert "-Infinity" in call("show", "diverged").out
 
 
@@ -400,7 +399,7 @@ def test_an_empty_note_is_refused_and_nothing_is_written(
 
 
 def test_a_remark_longer_than_a_line_may_be_is_refused(runs: list[str]) -> None:
-    with pytest.raises(ValueRejectedError, match="17 MB"):
+    with pytest.raises(ValueRejectedError, match="18 MB"):
         add_remark(Repository.discover(), runs[0], comment="x" * (17 << 20))
 
 
@@ -513,7 +512,7 @@ def test_status_weighs_what_only_the_store_keeps(repo: Git, call: Caller) -> Non
     repo("add", "big.bin")
     repo("commit", "--quiet", "-m", "big")
     assert call.json("status", "--size")["size"]["code"] < 10_000
-    assert "heaviest" not in call("status", "--size").err
+    assert "files: environments/" in call("status", "--size").out
 
 
 # Bad data
@@ -605,9 +604,13 @@ def test_parameters_nested_too_deep_are_reported(repo: Git, call: Caller) -> Non
     run_id = commit(repo, "deep")
     head = f'{{"kind":"run","schema":1,"time":"{BEGIN}","by":"x","name":"deep","parameters":'
     write_facts(run_id, (head + '{"a":' * 500 + "1" + "}" * 501).encode())
-    said = call("log")
-    assert "Traceback" not in said.err
-    assert call("log", "--json").code == 0
+    assert "nested more than 100 levels deep" in call("log").err
+    fine = commit(repo, "fine")
+    head = head.replace("deep", "fine")
+    write_facts(fine, (head + '{"a":' * 100 + "1" + "}" * 101).encode())
+    for words in (("log",), ("show", "fine"), ("diff", "fine", "fine")):
+        call(*words)
+        call(*words, "--json")
 
 
 def hostile_run(git: Git) -> str:

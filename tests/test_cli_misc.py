@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from gitexp.experiment import Experiment
 from gitexp.memory import Memory
 from tests.support import Git, gitexp, gitexp_json, python
+from tests.test_json_reference import check
 
 KILLED = """
 import os, signal
@@ -248,3 +250,42 @@ def test_program_starts_as_a_git_command(repo: Git, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", path)
     shown = subprocess.run(["git", "exp", "-h"], capture_output=True, text=True, check=True).stdout
     assert "git exp COMMAND" in shown
+
+
+# docs/reference/json.md
+
+
+def test_json_of_recover_is_as_documented(repo: Git) -> None:
+    run_id = kill_a_run()
+    journal = repo.path / ".git" / "exprag" / "live" / run_id
+    journal.write_bytes(journal.read_bytes().replace(b"before", b"BEFORE"))
+    with Experiment("going on"):
+        outputs = [gitexp_json("recover")]
+        kill_a_run()
+        repo("config", "exprag.shard", "NOT USABLE")
+        outputs.append(json.loads(gitexp("recover", "--json", check=1).stdout))
+        repo("config", "--unset", "exprag.shard")
+    check("recover", *outputs)
+
+
+def test_json_of_checkout_is_as_documented(repo: Git) -> None:
+    with Experiment("one"):
+        pass
+    repo.write("train.py", "changed\n")
+    words = ("checkout", "latest", "--save")
+    there, files = gitexp_json(*words), json.loads(_taken_back(repo))
+    check("checkout RUN", there, files)
+    check("checkout -", gitexp_json("checkout", "-"), gitexp_json("checkout", "-"))
+
+
+def _taken_back(repo: Git) -> str:
+    repo.write("train.py", "changed again\n")
+    return gitexp("checkout", "latest", "--save", "--json", "--", "train.py").stdout
+
+
+def test_json_of_the_other_commands_is_as_documented(repo: Git) -> None:
+    check("init", gitexp_json("init", "--goal", "min"))
+    check("skill", gitexp_json("skill"), gitexp_json("skill", "--write", "SKILL.md"))
+    check("completion", gitexp_json("completion", "bash"))
+    disabled = gitexp("run", "--json", "--", "true", GITEXP_MODE="disabled")
+    assert json.loads(disabled.stdout) == {"exit_code": 0}

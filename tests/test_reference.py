@@ -145,8 +145,8 @@ def complete_in_bash(line: str, *, through_git: bool) -> list[str]:
         words = " ".join(f"'{word}'" for word in split(line))
         script = (
             f"source {git}; source '{ours}'; COMP_WORDS=({words}); "
-            f"COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; "
-            f"__git_wrap__git_main; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+            f"COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{line}'; "
+            "COMP_POINT=${#COMP_LINE}; __git_wrap__git_main; printf '%s\\n' \"${COMPREPLY[@]}\""
         )
     else:
         words = " ".join(f"'{word}'" for word in line.split(" "))

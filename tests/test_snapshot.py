@@ -463,6 +463,20 @@ def test_the_scratch_index_moves_where_memory_has_no_room(
     assert content(repo, snapshot(repo), "train.py") == b"edited\n"
 
 
+def test_what_a_killed_snapshot_left_is_swept_away_a_day_later(
+    repo: Git, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(scratch_index, "_MEMORY", tmp_path / "missing")
+    scratch = repo.path / ".git/exprag/tmp"
+    for name in ("gitexp-index-old", "gitexp-index-young", "other"):
+        repo.write(f".git/exprag/tmp/{name}/index", "x")
+    for name in ("gitexp-index-old", "other"):
+        os.utime(scratch / name, (0, time.time() - 90_000))
+    repo.write("train.py", "edited\n")
+    take_snapshot(Repository.discover(), "run", limits=Limits())
+    assert {path.name for path in scratch.iterdir()} == {"gitexp-index-young", "other"}
+
+
 def test_an_interrupt_leaves_nothing_behind(repo: Git, tmp_path: Path) -> None:
     memory = tmp_path / "memory"
     memory.mkdir()

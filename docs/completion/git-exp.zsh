@@ -37,6 +37,17 @@ _git-exp () {
     _describe -t commands 'git exp command' commands && ret=0
     ;;
   arguments)
+    local after=${words[(i)--]}
+    if (( after < CURRENT )); then
+      if [[ $words[1] == run ]]; then
+        shift $after words
+        (( CURRENT -= after ))
+        _normal && ret=0
+      else
+        _files && ret=0
+      fi
+      return ret
+    fi
     case $words[1] in
     run)
       _arguments -s \
@@ -55,7 +66,6 @@ _git-exp () {
         '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
         '(--parent)--parent[the run that this one continues]:RUN:__git_exp_runs' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
-        '*::command:_normal' \
         && ret=0
       ;;
     note)
@@ -143,7 +153,6 @@ _git-exp () {
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         ':RUN:__git_exp_runs' \
         ':RUN:__git_exp_runs' \
-        '*:path:_files' \
         && ret=0
       ;;
     status)
@@ -163,7 +172,6 @@ _git-exp () {
         '(--save)--save[keep local changes first]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         ':RUN:__git_exp_runs' \
-        '*:path:_files' \
         && ret=0
       ;;
     init)

@@ -73,10 +73,6 @@ def _zsh_arguments(description: Description) -> list[str]:
     for positional in description.positionals:
         place = "*" if positional.many else ""
         lines.append(_quoted(f"{place}:{positional.value}:{_zsh_action(positional)}"))
-    if _kind(description) == "command":
-        lines.append(_quoted("*::command:_normal"))
-    elif _kind(description) == "checkout":
-        lines.append(_quoted("*:path:_files"))
     return lines
 
 
@@ -248,6 +244,17 @@ _git-exp () {{
     _describe -t commands 'git exp command' commands && ret=0
     ;;
   arguments)
+    local after=${{words[(i)--]}}
+    if (( after < CURRENT )); then
+      if [[ $words[1] == run ]]; then
+        shift $after words
+        (( CURRENT -= after ))
+        _normal && ret=0
+      else
+        _files && ret=0
+      fi
+      return ret
+    fi
     case $words[1] in
 @CASES@
     esac

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 
+# The edge option is what makes git leave out all that the excluded tips hold; without it, only
+# what the direct parents hold is left out. It prints the edges too, with a dash before each.
+_OBJECTS = ("rev-list", "--objects-edge-aggressive")
 _NOT_OURS = ("--not", "--branches", "--tags", "--remotes")
 
 
@@ -36,10 +39,8 @@ def disk_bytes(repository: Repository, prefix: str) -> int:
     Raises:
         GitCommandError: An object that they reach is missing or corrupt.
     """
-    output = run_git(
-        ["rev-list", "--objects", "--disk-usage", _glob(prefix), *_NOT_OURS], cwd=repository.top
-    )
-    return int(output)
+    output = run_git([*_OBJECTS, "--disk-usage", _glob(prefix), *_NOT_OURS], cwd=repository.top)
+    return int(output.splitlines()[-1])
 
 
 def heaviest_paths(repository: Repository, prefix: str) -> Counter[bytes]:
@@ -48,11 +49,12 @@ def heaviest_paths(repository: Repository, prefix: str) -> Counter[bytes]:
     Raises:
         GitCommandError: An object that they reach is missing or corrupt.
     """
-    listed = run_git(["rev-list", "--objects", _glob(prefix), *_NOT_OURS], cwd=repository.top)
+    listed = run_git([*_OBJECTS, _glob(prefix), *_NOT_OURS], cwd=repository.top)
+    ours = [line for line in listed.split(b"\n") if line and not line.startswith(b"-")]
     output = run_git(
         ["cat-file", "--batch-check=%(objecttype) %(objectsize:disk) %(rest)", "--buffer"],
         cwd=repository.top,
-        stdin=listed,
+        stdin=b"\n".join(ours),
     )
     weights: Counter[bytes] = Counter()
     for kind, size, path in re.findall(rb"(?m)^(\w+) (\d+) (.*)$", output):

@@ -6,7 +6,8 @@ by comparing a file's mtime with it git knows which entries are too young to tru
 size and time, and looks at the content instead. With a fresh mtime, edits would be missed.
 
 git replaces the index by renaming, and ext4 flushes a file that is renamed over another: 2.6 ms
-against well under 1 ms in memory, so the copy lives in ``/dev/shm`` where there is room.
+against well under 1 ms in memory, so the copy lives in ``/dev/shm`` where there is room. A process
+that is killed in the middle leaves its copy behind; a later snapshot sweeps it away.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitexp.errors import GitCommandError
@@ -30,6 +32,10 @@ ABSENT = b"000000"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it is private (mode 0700)
 _ROOM = 4
 """git writes a second index beside the first; some more is left to others."""
+
+_PREFIX = "gitexp-index-"
+_STALE_SECONDS = 24 * 3600
+"""No snapshot takes a day: what is older was left by a process that was killed."""
 
 _CONFIG = (
     # A split index would share a file with the user's; a monitor knows nothing of our copy.
@@ -108,7 +114,8 @@ def scratch_index(repository: Repository, fallback: Path) -> Iterator[ScratchInd
     """
     index = repository.git_dir / "index"
     folder = _folder_for(index, fallback)
-    with tempfile.TemporaryDirectory(prefix="gitexp-", dir=folder) as scratch:
+    _sweep(folder)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=folder) as scratch:
         copy = Path(scratch, "index")
         if index.exists():
             shutil.copy2(index, copy)
@@ -122,3 +129,12 @@ def _folder_for(index: Path, fallback: Path) -> Path:
             return _MEMORY
     fallback.mkdir(parents=True, exist_ok=True)
     return fallback
+
+
+def _sweep(folder: Path) -> None:
+    """Remove stale copies; one that another process removes meanwhile is no concern."""
+    oldest = time.time() - _STALE_SECONDS
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True)

@@ -21,7 +21,7 @@ from gitexp.git.process import run_git
 from gitexp.git.read import resolve
 from gitexp.memory import Memory
 from gitexp.records.values import number_from_json
-from gitexp.render.text import cell, number, safe, safe_patch, short
+from gitexp.render.text import cell, number, safe, safe_lines, safe_patch, short
 from gitexp.run import Run
 
 AFTER_DASHES = "[-- PATH…]"
@@ -129,7 +129,8 @@ def _print_code(output: Output, code: bytes) -> None:
     if not output.terminal:
         output.raw(code)
     elif code:
-        output.raw(safe_patch(_text(code)).encode())
+        text = _text(code)
+        output.raw((safe_patch(text) if output.color else safe_lines(text)).encode())
     else:
         output.line("The code is the same.")
 
