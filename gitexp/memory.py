@@ -10,7 +10,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -272,16 +272,17 @@ class Memory:
     def files(self, run: Run) -> dict[str, int | None]:
         """Return path -> bytes of the files kept with a run; None for a missing object."""
         if run.id in self._live:
-            return {path: file.stat().st_size for path, file in self._waiting_files(run).items()}
+            return {name: len(content) for name, content in self._waiting_files(run).items()}
         stored = list_run_files(self.repository, self._tips, run.id)
         sizes = object_sizes(self.repository, list(stored.values()))
         return {path: sizes[oid] for path, oid in stored.items()}
 
-    def _waiting_files(self, run: Run) -> Mapping[str, Path]:
+    def _waiting_files(self, run: Run) -> dict[str, bytes]:
         """Return the files of a run in progress, which no shard has yet."""
-        folder = journal.files_folder(self.repository, run.id)
-        found = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {path.relative_to(folder).as_posix(): path for path in found}
+        if run.id not in self._live:
+            return {}
+        waiting = seal.waiting_files(journal.files_folder(self.repository, run.id))
+        return {name: c if isinstance(c, bytes) else c.read_bytes() for name, c in waiting.items()}
 
     def read_file(self, run: Run, path: str) -> bytes:
         """Return the content of a file kept with a run.
@@ -289,8 +290,9 @@ class Memory:
         Raises:
             GitexpError: There is none of that name, or its object is missing.
         """
-        if run.id in self._live and (waiting := self._waiting_files(run).get(path)):
-            return waiting.read_bytes()
+        waiting = self._waiting_files(run)
+        if path in waiting:
+            return waiting[path]
         oid = list_run_files(self.repository, self._tips, run.id).get(path)
         content = read_blob(self.repository, oid) if oid is not None else None
         if content is None:

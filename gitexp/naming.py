@@ -74,7 +74,11 @@ def direction(metric: str, settings: Mapping[str, str], option: bool | None = No
     if option is not None:
         return Goal(option, "option")
     goal, goal_metric = settings.get("exprag.goal"), settings.get("exprag.metric")
-    applies = goal_metric is None or metric == goal_metric or metric.endswith(f".{goal_metric}")
+    applies = (
+        goal_metric is None
+        or metric == goal_metric
+        or metric.endswith((f".{goal_metric}", f"/{goal_metric}"))
+    )
     if goal is not None and applies:
         if goal not in ("min", "max"):
             raise UsageError(f"exprag.goal is {goal!r}.", "Set it to min or max.")

@@ -322,7 +322,7 @@ def _require_commit(repository: Repository, commit: str) -> str:
     if target is None:
         raise CheckoutError(
             f"The commit {switch.show_paths([commit])} is not in this repository.",
-            "Get it with 'git exp pull' if somebody shares it.",
+            "Fetch 'refs/exprag/*' from where the run was recorded.",
         )
     return target
 

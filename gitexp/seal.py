@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gitexp.command.log import PIECE, read_log
 from gitexp.errors import GitexpError, MissingObjectError
 from gitexp.git import refs
 from gitexp.git.commit import identity
@@ -116,7 +117,7 @@ def seal_own(repository: Repository, journal: Journal) -> bool:
     alone = journal.lock_alone()
     try:
         if alone:
-            _seal(repository, journal.path)
+            _seal(repository, journal.path)  # this process made the handle
     finally:
         journal.close()
     return alone
@@ -163,6 +164,8 @@ def _recover_run(repository: Repository, run_id: str) -> Recovered | None:
                 if folded.owner is not None and not is_dead(folded.owner):
                     return None
                 _declare_crashed(path, folded)
+            with contextlib.suppress(MissingObjectError):  # readers report it; facts are kept
+                create_handle(repository, run_id)
             status = _seal(repository, path)
     except FileNotFoundError:
         return None
@@ -195,8 +198,6 @@ def _seal(repository: Repository, path: Path) -> str:
     ending = folded.ending or Ending(folded.last_ns or time.time_ns(), "crashed")
     run = folded.run or _run_from_snapshot(repository, run_id)
     end = folded.end_fact(run, ending)
-    with contextlib.suppress(MissingObjectError):  # readers report it; the facts are kept
-        create_handle(repository, run_id)
     said: list[Fact] = [run, *folded.remarks, end]
     facts = [encode_fact(fact) for fact in said]
     metrics = {run_id: folded.series.lines} if folded.series.lines else {}
@@ -229,15 +230,26 @@ def _files(
     """Return the files to add: those that wait beside the journal, and the environment if new."""
     folder = files_folder(repository, run_id)
     files: dict[str, bytes | Path] = {
-        file_path(run_id, path.relative_to(folder).as_posix()): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        file_path(run_id, name): content for name, content in waiting_files(folder).items()
     }
     if environment is not None:
         path = environment_path(environment)
         content = environment_cache(repository, environment)
         if content.exists() and missing_files(repository, shard, [path]):
             files[path] = content
+    return files
+
+
+def waiting_files(folder: Path) -> dict[str, bytes | Path]:
+    """Return name -> content of the files in a run's folder, a log left in pieces put together."""
+    paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    files: dict[str, bytes | Path] = {}
+    for name, path in sorted(paths.items()):
+        log, is_piece, _ = name.partition(PIECE)
+        if not is_piece:
+            files[name] = path
+        elif log in paths:
+            files[log] = read_log(paths[log])
     return files
 
 

@@ -33,6 +33,7 @@ from tests.support import Git
 SHARD = "other"
 BEGIN = "2026-01-31T12:00:00.000000Z"
 END = "2026-01-31T12:00:09.500000Z"
+HOSTILE = "\x1b[31mred\x9b2J\u202ereversed\nsecond\tcell\u200b"
 BY = "Grace <grace@example.org>"
 
 
@@ -162,3 +163,49 @@ def running(name: str = "running") -> Iterator[Experiment]:
     experiment.track({"loss": 1.0})
     yield experiment
     experiment.finish()
+
+
+def record_runs(git: Git) -> list[str]:
+    """Record three runs, the first one first; their code differs in train.py."""
+    found = []
+    for number in range(3):
+        git.write("train.py", f"lr = 0.{number}\n")
+        with Experiment(f"run {number}", params={"lr": number / 10, "width": 8}) as experiment:
+            for step in range(4):
+                experiment.track({"metrics": {"acc": number + step / 10, "loss": 1 / (step + 1)}})
+        found.append(experiment.run_id)
+    return found
+
+
+def hostile_run(git: Git) -> str:
+    run_id = commit(git, "hostile")
+    begin = RunFact(
+        time=BEGIN,
+        by=HOSTILE,
+        name=HOSTILE,
+        description=HOSTILE,
+        tags=(HOSTILE,),
+        parameters={HOSTILE: HOSTILE},
+        metadata={HOSTILE: [HOSTILE]},
+        command=(HOSTILE,),
+        cwd=HOSTILE,
+        host=HOSTILE,
+    )
+    write_facts(run_id, begin, RemarkFact(time=END, by=HOSTILE, comment=HOSTILE, verdict="keep"))
+    other = commit(git, "other")
+    write_facts(other, RunFact(time=BEGIN, by=BY, name="other", parameters={"x": 1}))
+    return run_id
+
+
+def drop_object(git: Git, oid: str) -> None:
+    path = git.path / ".git" / "objects" / oid[:2] / oid[2:]
+    path.chmod(0o644)
+    path.unlink()
+
+
+def table(text: str) -> list[list[str]]:
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def is_harmless(text: str) -> bool:
+    return not any((ord(c) < 32 and c not in "\n\t") or c in "\x7f\x9b\u202e\u200b" for c in text)

@@ -16,29 +16,24 @@ import pytest
 from gitexp.cli.commands.log import choose_columns, select
 from gitexp.errors import AmbiguousError, UsageError, ValueRejectedError
 from gitexp.experiment import Experiment
-from gitexp.git.refs import run_ref
 from gitexp.git.repository import Repository
 from gitexp.memory import Memory
-from gitexp.records.facts import EndFact, RemarkFact, RunFact
 from gitexp.remark import add_remark
 from gitexp.run import Run
-from gitexp.seal import create_handle
-from gitexp.store.batch import Batch, write_batch
 from gitexp.when import parse_when
 from tests.full_store import (
-    BEGIN,
-    BY,
-    END,
-    SHARD,
+    HOSTILE,
     Caller,
-    commit,
+    drop_object,
+    hostile_run,
+    is_harmless,
+    record_runs,
     running,
-    write_facts,
+    table,
     write_full_run,
 )
 from tests.support import Git, gitexp
 
-HOSTILE = "\x1b[31mred\x9b2J\u202ereversed\nsecond\tcell\u200b"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
@@ -49,23 +44,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Caller:
 
 @pytest.fixture
 def runs(repo: Git) -> list[str]:
-    """Three runs, the first one first; their code differs in train.py."""
-    found = []
-    for number in range(3):
-        repo.write("train.py", f"lr = 0.{number}\n")
-        with Experiment(f"run {number}", params={"lr": number / 10, "width": 8}) as experiment:
-            for step in range(4):
-                experiment.track({"metrics": {"acc": number + step / 10, "loss": 1 / (step + 1)}})
-        found.append(experiment.run_id)
-    return found
-
-
-def table(text: str) -> list[list[str]]:
-    return [line.split("\t") for line in text.splitlines()]
-
-
-def is_harmless(text: str) -> bool:
-    return not any((ord(c) < 32 and c not in "\n\t") or c in "\x7f\x9b\u202e\u200b" for c in text)
+    return record_runs(repo)
 
 
 # log
@@ -329,6 +308,31 @@ def test_diff_knows_files_that_git_does_not_track(repo: Git, call: Caller) -> No
     assert (repo.path / ".git" / "index").read_bytes() == before
 
 
+def test_diff_copes_with_files_that_became_folders_or_links(
+    repo: Git, call: Caller, tmp_path: Path
+) -> None:
+    repo.write("file", "a\n")
+    repo.write("folder/inner", "a\n")
+    repo.write("linked/inner", "a\n")
+    with Experiment("shapes") as experiment:
+        pass
+    (repo.path / "file").unlink()
+    repo.write("file/inner", "a\n")
+    for name in ("folder", "linked"):
+        (repo.path / name / "inner").unlink()
+        (repo.path / name).rmdir()
+    repo.write("folder", "a\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "inner").write_text("b\n")
+    (repo.path / "linked").symlink_to(tmp_path / "elsewhere")
+    files = call.json("diff", experiment.run_id)["files"]
+    assert [(file["path"], file["added"], file["deleted"]) for file in files] == [
+        ("file", 0, 1),
+        ("folder/inner", 0, 1),
+        ("linked/inner", 0, 1),
+    ]
+
+
 def test_diff_works_in_a_subfolder(
     repo: Git, call: Caller, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,12 +348,6 @@ def test_diff_in_a_bare_repository_compares_two_runs(
     monkeypatch.chdir(tmp_path / "bare")
     assert call("diff", "--name-only", runs[0], runs[1]).out == "train.py\n"
     assert "bare repository" in call("diff", runs[0], code=10).err
-
-
-def drop_object(git: Git, oid: str) -> None:
-    path = git.path / ".git" / "objects" / oid[:2] / oid[2:]
-    path.chmod(0o644)
-    path.unlink()
 
 
 def test_diff_without_the_code_shows_the_rest(repo: Git, call: Caller, runs: list[str]) -> None:
@@ -513,167 +511,6 @@ def test_status_weighs_what_only_the_store_keeps(repo: Git, call: Caller) -> Non
     repo("commit", "--quiet", "-m", "big")
     assert call.json("status", "--size")["size"]["code"] < 10_000
     assert "files: environments/" in call("status", "--size").out
-
-
-# Bad data
-
-
-def test_a_corrupt_line_is_reported_and_the_rest_is_readable(call: Caller, runs: list[str]) -> None:
-    write_facts(runs[1], b'{"kind":"end","status"')
-    said = call("log")
-    assert len(table(said.out)) == 4
-    assert f"refs/notes/exprag/{SHARD}, run {runs[1][:12]}, line 1:" in said.err
-    status = call("status")
-    assert f"problem: refs/notes/exprag/{SHARD}, run {runs[1][:12]}, line 1:" in status.out
-    assert status.err == ""
-
-
-def test_lines_of_a_newer_gitexp_are_counted_and_kept(call: Caller, runs: list[str]) -> None:
-    lines = (b'{"kind":"dream","schema":1}', b'{"kind":"remark","schema":99,"comment":[]}')
-    write_facts(runs[1], *lines)
-    said = call("show", runs[1])
-    assert "kind dream (schema 1) came from a newer gitexp" in said.err
-    assert call.json("status")["newer_lines"] == {"dream (schema 1)": 1, "remark (schema 99)": 1}
-
-
-def test_a_handle_whose_object_is_missing_harms_nothing(
-    repo: Git, call: Caller, runs: list[str]
-) -> None:
-    drop_object(repo, runs[1])
-    assert len(call.json("log")["runs"]) == 3
-    assert call.json("show", runs[1])["code_here"] is False
-    assert "(not in this repository)" in call("show", runs[1]).out
-    assert call("note", runs[1], "code is lost").code == 0
-    assert call("metrics", runs[1], "acc").code == 0
-    assert "error:" in call("status", "--size", code=1).err
-
-
-def test_a_handle_without_facts_is_reported(repo: Git, call: Caller, runs: list[str]) -> None:
-    silent = commit(repo, "silent")
-    create_handle(Repository.discover(), silent)
-    said = call("log")
-    assert run_ref(silent) in said.err
-    assert len(table(said.out)) == 1 + len(runs)
-
-
-def test_a_shard_whose_tree_is_missing_harms_no_other(
-    repo: Git, call: Caller, runs: list[str]
-) -> None:
-    write_facts(runs[0], RemarkFact(time=END, by=BY, comment="lost"))
-    drop_object(repo, repo("rev-parse", f"refs/notes/exprag/{SHARD}^{{tree}}"))
-    said = call("log")
-    assert len(table(said.out)) == 4
-    assert f"refs/notes/exprag/{SHARD}: " in said.err
-
-
-@pytest.mark.usefixtures("repo")
-def test_a_run_that_nobody_ended_is_unknown(repo: Git, call: Caller) -> None:
-    run_id = commit(repo, "endless")
-    write_facts(run_id, RunFact(time=BEGIN, by=BY, name="endless"))
-    assert call.json("show", run_id)["status"] == "unknown"
-    assert table(call("log").out)[1][:3] == [run_id[:12], "endless", "unknown"]
-    assert call("diff", run_id, run_id).code == 0
-
-
-def test_damaged_metric_lines_are_reported_and_the_others_read(
-    repo: Git, call: Caller, runs: list[str]
-) -> None:
-    bad = [b"not json", b'{"kind":"series","schema":1,"calls":[0,1,9],"steps":[],"times":[1]}']
-    write_batch(Repository.discover(), SHARD, Batch(metrics={runs[0]: bad}))
-    said = call("metrics", runs[0], "acc")
-    assert len(table(said.out)) == 5
-    assert said.err.count(f"refs/notes/exprag-metrics/{SHARD}, run {runs[0][:12]}, line ") == 2
-    drop_object(repo, repo("rev-parse", f"refs/notes/exprag-metrics/{SHARD}^{{tree}}"))
-    assert len(table(call("metrics", runs[0], "acc").out)) == 5
-
-
-@pytest.mark.parametrize(
-    "time", ["", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
-)
-def test_impossible_times_are_survived(repo: Git, call: Caller, time: str) -> None:
-    run_id = commit(repo, "timeless")
-    write_facts(run_id, RunFact(time=time, by=BY, name="timeless"))
-    write_facts(run_id, EndFact(time=time, by=BY, status="finished", duration=1.0))
-    for words in (("log",), ("show", run_id), ("diff", run_id, run_id)):
-        call(*words)
-        call(*words, "--json")
-
-
-@pytest.mark.usefixtures("repo")
-def test_parameters_nested_too_deep_are_reported(repo: Git, call: Caller) -> None:
-    run_id = commit(repo, "deep")
-    head = f'{{"kind":"run","schema":1,"time":"{BEGIN}","by":"x","name":"deep","parameters":'
-    write_facts(run_id, (head + '{"a":' * 500 + "1" + "}" * 501).encode())
-    assert "nested more than 100 levels deep" in call("log").err
-    fine = commit(repo, "fine")
-    head = head.replace("deep", "fine")
-    write_facts(fine, (head + '{"a":' * 100 + "1" + "}" * 101).encode())
-    for words in (("log",), ("show", "fine"), ("diff", "fine", "fine")):
-        call(*words)
-        call(*words, "--json")
-
-
-def hostile_run(git: Git) -> str:
-    run_id = commit(git, "hostile")
-    begin = RunFact(
-        time=BEGIN,
-        by=HOSTILE,
-        name=HOSTILE,
-        description=HOSTILE,
-        tags=(HOSTILE,),
-        parameters={HOSTILE: HOSTILE},
-        metadata={HOSTILE: [HOSTILE]},
-        command=(HOSTILE,),
-        cwd=HOSTILE,
-        host=HOSTILE,
-    )
-    write_facts(run_id, begin, RemarkFact(time=END, by=HOSTILE, comment=HOSTILE, verdict="keep"))
-    other = commit(git, "other")
-    write_facts(other, RunFact(time=BEGIN, by=BY, name="other", parameters={"x": 1}))
-    return run_id
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("log",),
-        ("log", "--columns", "name,by,description,tags,host"),
-        ("show", "{}"),
-        ("diff", "{}", "other"),
-        ("note", "{}", HOSTILE),
-        ("verdict", "{}", "keep"),
-        ("tag", "{}"),
-        ("status",),
-        ("show", HOSTILE + "?"),
-    ],
-    ids=lambda words: " ".join(words)[:20].encode("ascii", "ignore").decode(),
-)
-def test_control_characters_never_come_out(
-    repo: Git, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
-) -> None:
-    run_id = hostile_run(repo)
-    from gitexp.cli.main import guarded
-
-    for extra in ((), ("--json",)):
-        guarded([*(word.replace("{}", run_id) for word in words), *extra])
-        out, err = capsys.readouterr()
-        assert is_harmless(out + err)
-        assert out + err
-
-
-@pytest.mark.usefixtures("repo")
-def test_hostile_cells_stay_in_their_cell(repo: Git, call: Caller) -> None:
-    hostile_run(repo)
-    rows = table(call("log", "--columns", "run,name,by").out)
-    assert [len(row) for row in rows] == [3, 3, 3]
-    assert "\\e[31mred\\x9b2J\\u202ereversed\\nsecond\\tcell\\u200b" in rows[1][1] + rows[2][1]
-
-
-def test_json_escapes_what_a_terminal_would_act_on(repo: Git, call: Caller) -> None:
-    run_id = hostile_run(repo)
-    printed = call("show", run_id, "--json")
-    assert printed.data["name"] == HOSTILE
-    assert "\\u001b[31mred\\u009b2J\\u202e" in printed.out
 
 
 # Run specs

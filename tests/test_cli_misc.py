@@ -275,7 +275,7 @@ def test_json_of_checkout_is_as_documented(repo: Git) -> None:
     words = ("checkout", "latest", "--save")
     there, files = gitexp_json(*words), json.loads(_taken_back(repo))
     check("checkout RUN", there, files)
-    check("checkout -", gitexp_json("checkout", "-"), gitexp_json("checkout", "-"))
+    check("checkout -", gitexp_json("checkout", "-"), gitexp_json("checkout", "-", "--save"))
 
 
 def _taken_back(repo: Git) -> str:

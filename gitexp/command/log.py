@@ -23,6 +23,9 @@ from typing import Self
 
 from gitexp.errors import GitexpError, GitexpWarning
 
+PIECE = ".tail-"
+"""What stands between the name of a log and the rest of a segment's name."""
+
 TAIL_BYTES = 8 << 10
 """How much of the end of the output is kept in memory, to say why a command failed."""
 
@@ -152,7 +155,7 @@ def remove_log(path: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    return f"{path.name}.tail-"
+    return path.name + PIECE
 
 
 def _segments(path: Path, head_bytes: int) -> list[tuple[int, Path]]:

@@ -6,17 +6,20 @@ through libgit2. No ref is touched here.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import socket
 from collections.abc import Callable, Sequence
 
 from gitexp.errors import GitCommandError
-from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 
 _OVERRIDES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT")
 """Configuration in the environment (such as ``git -c``), which libgit2 does not read."""
+
+
+_CONTEXT = (*_OVERRIDES, "HOME", "XDG_CONFIG_HOME", "EMAIL", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL")
 
 
 def identity(repository: Repository) -> tuple[str, str]:
@@ -24,8 +27,15 @@ def identity(repository: Repository) -> tuple[str, str]:
 
     They are git's: ``GIT_AUTHOR_NAME`` and ``GIT_AUTHOR_EMAIL``, then ``author.*`` and ``user.*``
     of the configuration, then (for the address) ``EMAIL``. Where nothing is set they are made of
-    the login name and the host name, so that a missing identity never stops anything.
+    the login name and the host name, so that a missing identity never stops anything. The
+    configuration is asked once in the life of a process.
     """
+    context = tuple(os.environ.get(name) for name in _CONTEXT)
+    return _identity(repository, context)
+
+
+@functools.lru_cache(maxsize=32)
+def _identity(repository: Repository, _context: tuple[str | None, ...]) -> tuple[str, str]:
     name = _clean(os.environ.get("GIT_AUTHOR_NAME"))
     email = _clean(os.environ.get("GIT_AUTHOR_EMAIL"))
     if not (name and email):
@@ -116,10 +126,8 @@ def _libgit2_sees_all() -> bool:
 
 def _ask_git(repository: Repository) -> dict[str, str]:
     try:
-        output = run_git(
+        output = repository.git(
             ["config", "-z", "--get-regexp", r"^(author|user)\.(name|email)$"],
-            cwd=repository.top,
-            environment={"GIT_DIR": str(repository.git_dir)},
         )
     except GitCommandError:
         return {}  # git config exits with 1 when nothing matches

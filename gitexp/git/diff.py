@@ -2,13 +2,14 @@
 
 A run holds files that git does not track. Against the work tree, plain ``git diff RUN`` calls
 each of them deleted, because it looks only at what the index names. So those of them that are
-there get an intent-to-add entry in a copy of the index, and the diff looks at that.
+there are entered in a copy of the index, and the diff looks at that.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from typing import NamedTuple
 
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
+
+_REPOSITORY = b"160000"
 
 
 class ChangedFile(NamedTuple):
@@ -90,27 +93,38 @@ class Sides:
             if index.exists():
                 shutil.copy2(index, copy)  # with its mtime: git tells racy entries by it
             environment = {"GIT_INDEX_FILE": str(copy)}
+            private = ("-c", "core.splitIndex=false", "-c", f"core.hooksPath={os.devnull}")
             run_git(
-                [
-                    *("-c", "core.splitIndex=false", "-c", f"core.hooksPath={os.devnull}"),
-                    *("add", "--force", "--intent-to-add"),
-                    *("--pathspec-from-file=-", "--pathspec-file-nul"),
-                ],
+                [*private, "update-index", "--replace", "-z", "--index-info"],
                 cwd=self.repository.top,
-                stdin=b"\0".join(found),
-                environment=environment | {"GIT_LITERAL_PATHSPECS": "1"},
+                stdin=b"".join(found),
+                environment=environment,
             )
             yield environment
 
     def _untracked(self) -> list[bytes]:
-        """Return the files of the old side that are in the work tree and not in the index."""
-        top = self.repository.top
+        """Return the old side's files that are here but not in the index, as index entries."""
         output = run_git(
-            ["diff-index", "--cached", "--diff-filter=D", "--name-only", "-z", self.old, "--"],
-            cwd=top,
+            ["diff-index", "--cached", "--diff-filter=D", "--no-renames", "-z", self.old, "--"],
+            cwd=self.repository.top,
         )
-        paths = [path for path in output.split(b"\0") if path]
-        return [path for path in paths if os.path.lexists(os.path.join(os.fsencode(top), path))]  # noqa: PTH118 - paths are bytes
+        top = os.fsencode(self.repository.top)
+        fields = output.split(b"\0")
+        entries = []
+        for head, path in zip(fields[0::2], fields[1::2], strict=False):
+            mode, _, oid, _, _ = head.removeprefix(b":").split(b" ")
+            if _is_there(os.path.join(top, path), mode):  # noqa: PTH118 - paths are bytes
+                entries.append(b"%s %s\t%s\0" % (mode, oid, path))
+        return entries
+
+
+def _is_there(path: bytes, mode: bytes) -> bool:
+    """Say whether there is a folder for a nested repository, or a file or link for others."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) == (mode == _REPOSITORY)
 
 
 def _changed_file(field: bytes, following: Iterator[bytes]) -> ChangedFile:

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 
 # The edge option is what makes git leave out all that the excluded tips hold; without it, only
@@ -24,9 +23,8 @@ def object_sizes(repository: Repository, oids: Sequence[str]) -> dict[str, int |
     """Return the size in bytes of objects as they are without compression; None: missing."""
     if not oids:
         return {}
-    output = run_git(
+    output = repository.git(
         ["cat-file", "--batch-check=%(objectsize)", "--buffer"],
-        cwd=repository.top,
         stdin="".join(f"{oid}\n" for oid in oids).encode("ascii"),
     )
     answers = output.decode("ascii").splitlines()
@@ -39,7 +37,7 @@ def disk_bytes(repository: Repository, prefix: str) -> int:
     Raises:
         GitCommandError: An object that they reach is missing or corrupt.
     """
-    output = run_git([*_OBJECTS, "--disk-usage", _glob(prefix), *_NOT_OURS], cwd=repository.top)
+    output = repository.git([*_OBJECTS, "--disk-usage", _glob(prefix), *_NOT_OURS])
     return int(output.splitlines()[-1])
 
 
@@ -49,11 +47,10 @@ def heaviest_paths(repository: Repository, prefix: str) -> Counter[bytes]:
     Raises:
         GitCommandError: An object that they reach is missing or corrupt.
     """
-    listed = run_git([*_OBJECTS, _glob(prefix), *_NOT_OURS], cwd=repository.top)
+    listed = repository.git([*_OBJECTS, _glob(prefix), *_NOT_OURS])
     ours = [line for line in listed.split(b"\n") if line and not line.startswith(b"-")]
-    output = run_git(
+    output = repository.git(
         ["cat-file", "--batch-check=%(objecttype) %(objectsize:disk) %(rest)", "--buffer"],
-        cwd=repository.top,
         stdin=b"\n".join(ours),
     )
     weights: Counter[bytes] = Counter()

@@ -30,17 +30,30 @@ _SCRUBBED = (
 )
 
 
-def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+Environment = Mapping[str, str | None]
+_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
+
+
+def git_environment(extra: Environment | None = None) -> dict[str, str]:
     """Return the environment for a git child: ours, scrubbed, with messages in English.
+
+    Relative places become absolute, since the child may run in another folder than ours. In
+    ``extra``, None takes a variable out.
 
     ``GIT_OPTIONAL_LOCKS=0`` keeps ``git status`` from refreshing (and so locking and
     rewriting) the user's index.
     """
     environment = {k: v for k, v in os.environ.items() if k not in _SCRUBBED}
+    for name in _PLACES:
+        if name in environment:
+            environment[name] = os.path.abspath(environment[name])  # noqa: PTH100 - no resolving
     environment["GIT_OPTIONAL_LOCKS"] = "0"
     environment["LC_ALL"] = "C"
-    if extra:
-        environment.update(extra)
+    for name, value in (extra or {}).items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
     return environment
 
 
@@ -48,7 +61,7 @@ def start_git(
     arguments: Sequence[str | bytes],
     *,
     cwd: Path,
-    environment: Mapping[str, str] | None = None,
+    environment: Environment | None = None,
     stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start git with pipes on its output; the caller ends it with `finish_git`.
@@ -95,7 +108,7 @@ def run_git(
     *,
     cwd: Path,
     stdin: bytes | None = None,
-    environment: Mapping[str, str] | None = None,
+    environment: Environment | None = None,
 ) -> bytes:
     """Run git to its end and return its standard output.
 
@@ -103,7 +116,7 @@ def run_git(
         arguments: What follows ``git`` on the command line.
         cwd: Where to run it.
         stdin: What it reads; nothing if None.
-        environment: Variables to add to the scrubbed environment.
+        environment: Variables to add to the scrubbed environment, or (None) to take out.
 
     Raises:
         GitCommandError: git failed; the message ends with what git said.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gitexp.errors import GitCommandError
-from gitexp.git.process import run_git, start_git, translate_failure
+from gitexp.git.process import start_git, translate_failure
 from gitexp.git.repository import Repository
 
 MAX_BLOB_BYTES = 4 << 30
@@ -29,9 +29,7 @@ class TreeEntry(NamedTuple):
 
 def list_refs(repository: Repository, *prefixes: str) -> dict[str, str]:
     """Return ref name -> object id for all refs below the given prefixes."""
-    output = run_git(
-        ["for-each-ref", "--format=%(objectname) %(refname)", *prefixes], cwd=repository.top
-    )
+    output = repository.git(["for-each-ref", "--format=%(objectname) %(refname)", *prefixes])
     lines = output.decode("utf-8", "surrogateescape").splitlines()
     return {name: oid for oid, _, name in (line.partition(" ") for line in lines)}
 
@@ -39,9 +37,8 @@ def list_refs(repository: Repository, *prefixes: str) -> dict[str, str]:
 def resolve(repository: Repository, revision: str) -> str | None:
     """Return the id of the commit that a revision names; None when it names none."""
     try:
-        output = run_git(
-            ["rev-parse", "--quiet", "--verify", "--end-of-options", revision + "^{commit}"],
-            cwd=repository.top,
+        output = repository.git(
+            ["rev-parse", "--quiet", "--verify", "--end-of-options", revision + "^{commit}"]
         )
     except GitCommandError:
         return None
@@ -59,7 +56,7 @@ class CommitInfo(NamedTuple):
 def read_commit(repository: Repository, oid: str) -> CommitInfo | None:
     """Return what a commit says of itself; None where the object is missing."""
     try:
-        output = run_git(["show", "-s", "--format=%T%n%ct%n%s", oid], cwd=repository.top)
+        output = repository.git(["show", "-s", "--format=%T%n%ct%n%s", oid])
     except GitCommandError:
         return None
     tree, seconds, subject = output.decode("utf-8", "replace").split("\n")[:3]
@@ -73,7 +70,7 @@ def list_tree(repository: Repository, tree: str, path: str = "") -> list[TreeEnt
         GitCommandError: The object is missing or is no tree.
     """
     arguments = ["ls-tree", "-r", "-z", "--full-tree", tree]
-    output = run_git([*arguments, "--", path] if path else arguments, cwd=repository.top)
+    output = repository.git([*arguments, "--", path] if path else arguments)
     return [_tree_entry(record) for record in output.split(b"\0") if record]
 
 
@@ -92,7 +89,10 @@ def read_blobs(repository: Repository, oids: Sequence[str]) -> Iterator[tuple[st
     if not oids:
         return
     process = start_git(
-        ["cat-file", "--batch", "--buffer"], cwd=repository.top, stdin=subprocess.PIPE
+        ["cat-file", "--batch", "--buffer"],
+        cwd=repository.top,
+        environment=repository.environment,
+        stdin=subprocess.PIPE,
     )
     feeder = threading.Thread(target=_feed, args=(process, oids), daemon=True)
     feeder.start()

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitexp.errors import GitCommandError, NoRepositoryError
-from gitexp.git.process import finish_git, run_git, start_git
+from gitexp.git.process import run_git
 
 if TYPE_CHECKING:
     import pygit2
 
 _DISCOVERY_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_CEILING_DIRECTORIES")
+_HERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,42 @@ class Repository:
 
     @classmethod
     def discover(cls, start: Path | None = None) -> Repository:
-        """Return the repository that holds ``start`` (the current folder by default).
+        """Return the repository that holds ``start``; by default the one that git would use here.
+
+        ``GIT_DIR`` and its like count for the default only: a folder that is named is meant.
 
         Raises:
             NoRepositoryError: There is none, or it is of a kind that gitexp cannot open.
         """
         folder = Path.cwd() if start is None else start.absolute()
-        context = tuple(os.environ.get(name) for name in _DISCOVERY_VARIABLES)
-        found = _discover(folder, context)
+        context = {name: os.environ.get(name) for name in _DISCOVERY_VARIABLES}
+        if start is not None:
+            context |= dict.fromkeys(_HERE)
+        key = tuple((name, value) for name, value in context.items() if value is not None)
+        found = _discover(folder, key)
         if not found.common_dir.is_dir():
             _discover.cache_clear()
-            found = _discover(folder, context)
+            found = _discover(folder, key)
         return found
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that tie a git child to this repository, whatever the caller's say."""
+        environment = {"GIT_DIR": str(self.git_dir)}
+        if self.work_tree is not None:
+            environment["GIT_WORK_TREE"] = str(self.work_tree)
+        return environment
+
+    def git(
+        self,
+        arguments: Sequence[str | bytes],
+        *,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Run git on this repository, at its top; see `run_git` for what it takes and raises."""
+        tied = {**self.environment, **(environment or {})}
+        return run_git(arguments, cwd=self.top, stdin=stdin, environment=tied)
 
     @property
     def home(self) -> Path:
@@ -81,14 +107,18 @@ class Repository:
     def settings(self) -> dict[str, str]:
         """The ``exprag.*`` settings of git's configuration, names in lower case.
 
-        The last value wins where a name is set more than once, as in git.
+        The last value wins where a name is set more than once, as in git, and ``GITEXP_SHARD``
+        in the environment over ``exprag.shard``.
         """
         try:
-            output = run_git(["config", "-z", "--get-regexp", r"^exprag\."], cwd=self.top)
+            output = self.git(["config", "-z", "--get-regexp", r"^exprag\."])
         except GitCommandError:
-            return {}  # git config exits with 1 when nothing matches
+            output = b""  # git config exits with 1 when nothing matches
         pairs = (entry.partition("\n") for entry in output.decode("utf-8", "replace").split("\0"))
-        return {name: value for name, _, value in pairs if name}
+        settings = {name: value for name, _, value in pairs if name}
+        if "GITEXP_SHARD" in os.environ:
+            settings["exprag.shard"] = os.environ["GITEXP_SHARD"]
+        return settings
 
     def objects(self) -> pygit2.Repository:
         """Open the repository with libgit2. Opening costs 22 µs, so nobody keeps one.
@@ -108,8 +138,9 @@ class Repository:
 
 
 @functools.lru_cache(maxsize=32)
-def _discover(folder: Path, _context: tuple[str | None, ...]) -> Repository:
-    process = start_git(
+def _discover(folder: Path, context: tuple[tuple[str, str], ...]) -> Repository:
+    environment = {**dict.fromkeys(_HERE), **dict(context)}
+    output = run_git(
         [
             "rev-parse",
             "--path-format=absolute",
@@ -119,8 +150,9 @@ def _discover(folder: Path, _context: tuple[str | None, ...]) -> Repository:
             "--is-inside-work-tree",
         ],
         cwd=folder,
+        environment=environment,
     )
-    lines = finish_git(process).decode("utf-8", "surrogateescape").splitlines()
+    lines = output.decode("utf-8", "surrogateescape").splitlines()
     git_dir, common_dir, object_format, inside = lines
     if object_format != "sha1":
         raise NoRepositoryError(
@@ -131,7 +163,9 @@ def _discover(folder: Path, _context: tuple[str | None, ...]) -> Repository:
     prefix = ""
     if inside == "true":
         # A second process, because --show-toplevel fails where there is no work tree.
-        output = run_git(["rev-parse", "--show-toplevel", "--show-prefix"], cwd=folder)
+        output = run_git(
+            ["rev-parse", "--show-toplevel", "--show-prefix"], cwd=folder, environment=environment
+        )
         top, prefix = output.decode("utf-8", "surrogateescape").split("\n")[:2]
         work_tree = Path(top)
     return Repository(Path(git_dir), Path(common_dir), work_tree, prefix)

@@ -24,7 +24,6 @@ from pathlib import Path
 from gitexp.errors import GitCommandError
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
-from gitexp.git.status import work_tree_environment
 
 ABSENT = b"000000"
 """The mode of an entry that is to be removed."""
@@ -52,7 +51,7 @@ class ScratchIndex:
 
     def __init__(self, repository: Repository, path: Path) -> None:
         self._top = repository.require_work_tree()
-        self._environment = {**work_tree_environment(repository), "GIT_INDEX_FILE": str(path)}
+        self._environment = {**repository.environment, "GIT_INDEX_FILE": str(path)}
 
     def set_entries(self, entries: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Make entries what they are told to be, conflicts resolved.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitexp.errors import GitCommandError, NoRepositoryError
-from gitexp.git.process import finish_git, run_git, start_git
+from gitexp.git.process import finish_git, start_git
 from gitexp.git.repository import Repository
 
 _STATUS = (
@@ -87,12 +87,6 @@ def display_path(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
-def work_tree_environment(repository: Repository) -> dict[str, str]:
-    """Return the variables that tie a git child to this work tree, whatever the caller's say."""
-    work_tree = repository.require_work_tree()
-    return {"GIT_DIR": str(repository.git_dir), "GIT_WORK_TREE": str(work_tree)}
-
-
 def read_status(repository: Repository) -> Status:
     """Return the state of the work tree, without refreshing or locking the user's index.
 
@@ -101,7 +95,7 @@ def read_status(repository: Repository) -> Status:
         GitCommandError: git could not read the index or HEAD.
     """
     top = repository.require_work_tree()
-    environment = work_tree_environment(repository)
+    environment = repository.environment
     with (
         start_git([*_STATUS, _INSIDE_SUBMODULES], cwd=top, environment=environment) as status,
         start_git(_FILES, cwd=top, environment=environment) as files,
@@ -113,8 +107,7 @@ def read_status(repository: Repository) -> Status:
                 return _parse(finish_git(status), listing, submodules_read=True)
             except (GitCommandError, NoRepositoryError):
                 command = [*_STATUS, _COMMITS_OF_SUBMODULES]
-                output = run_git(command, cwd=top, environment=environment)
-                return _parse(output, listing, submodules_read=False)
+                return _parse(repository.git(command), listing, submodules_read=False)
         except BaseException:
             files.kill()
             status.kill()
@@ -130,11 +123,9 @@ def filtered_paths(repository: Repository, paths: Collection[bytes]) -> set[byte
     drivers = _clean_filters(repository)
     if not drivers or not paths:
         return set()
-    output = run_git(
+    output = repository.git(
         ["check-attr", "--stdin", "-z", "filter"],
-        cwd=repository.require_work_tree(),
         stdin=b"".join(path + b"\0" for path in paths),
-        environment=work_tree_environment(repository),
     )
     fields = output.split(b"\0")
     return {
@@ -165,20 +156,14 @@ def diff_to_head(repository: Repository, tree: str) -> bytes:
         GitCommandError: HEAD is unborn, or the tree does not exist.
     """
     options = ("-p", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-renames")
-    return run_git(
-        ["diff-tree", *options, "HEAD", tree],
-        cwd=repository.require_work_tree(),
-        environment=work_tree_environment(repository),
-    )
+    return repository.git(["diff-tree", *options, "HEAD", tree])
 
 
 def _clean_filters(repository: Repository) -> set[bytes]:
     """Return the names of the filter drivers that are configured to change content."""
     try:
-        output = run_git(
-            ["config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process)$"],
-            cwd=repository.top,
-            environment=work_tree_environment(repository),
+        output = repository.git(
+            ["config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process)$"]
         )
     except GitCommandError:
         return set()  # git config exits with 1 when nothing matches

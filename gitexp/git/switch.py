@@ -24,7 +24,7 @@ from gitexp.errors import CheckoutError, GitCommandError, GitexpWarning
 from gitexp.git.process import last_line, run_git, start_git
 from gitexp.git.repository import Repository
 from gitexp.git.saved import EMPTY_TREE, Entry, index_is_locked
-from gitexp.git.status import display_path, work_tree_environment
+from gitexp.git.status import display_path
 
 _GITLINK = "160000"
 _ABSENT = "000000"
@@ -60,7 +60,7 @@ def git(
 
 def _environment(repository: Repository) -> dict[str, str]:
     # Hooks inherit these variables, so they are set only where a relative GIT_DIR would mislead.
-    return work_tree_environment(repository) if "GIT_DIR" in os.environ else {}
+    return repository.environment if "GIT_DIR" in os.environ else {}
 
 
 def caller_folder(repository: Repository) -> Path:

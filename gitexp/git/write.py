@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gitexp.errors import ConflictError, GitexpError, MissingObjectError
-from gitexp.git.process import run_git
 from gitexp.git.read import list_refs
 from gitexp.git.repository import Repository
 
@@ -90,7 +89,7 @@ def delete_ref(repository: Repository, name: str, expected: str) -> None:
     """
     if list_refs(repository, name):
         command = f"delete {name} {expected}\n".encode("ascii")
-        run_git(["update-ref", "--stdin"], cwd=repository.top, stdin=command)
+        repository.git(["update-ref", "--stdin"], stdin=command)
 
 
 def update_ref(
