@@ -14,7 +14,8 @@ from msgspec import UNSET, UnsetType
 from gitexp.naming import direction
 from gitexp.records.environment import Environment
 from gitexp.records.facts import Number, Summary
-from gitexp.run import Run, json_numbers
+from gitexp.records.values import json_numbers
+from gitexp.run import Run
 
 
 class Difference(msgspec.Struct, frozen=True):

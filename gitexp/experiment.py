@@ -321,7 +321,7 @@ def _start(repository: Repository, name: str, about: dict[str, Any]) -> _LiveRun
         time=format_time(started_ns),
         by=f"{user} <{email}>",
         name=name,
-        cwd=repository.prefix.rstrip("/") or ".",
+        cwd=clean_text(repository.prefix.rstrip("/")) or ".",
         git=snapshot.git,
         host=host_name(),
         pid=os.getpid(),

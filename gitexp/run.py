@@ -26,7 +26,7 @@ from gitexp.records.facts import (
     Verdict,
 )
 from gitexp.records.times import parse_time
-from gitexp.records.values import flatten, number_from_json, number_to_json, restore_numbers
+from gitexp.records.values import flatten, json_numbers, number_from_json, restore_numbers
 
 RunStatus = Literal["running", "finished", "failed", "crashed", "interrupted", "timeout", "unknown"]
 By = Literal["best", "last", "mean"]
@@ -131,20 +131,6 @@ class Run:
             known.pop("lost_bytes")
         result: dict[str, Any] = json_numbers(msgspec.to_builtins(known))
         return result
-
-
-def json_numbers(value: Any) -> Any:
-    """Return a value with its non-finite floats as JSON's texts, at any depth.
-
-    The inverse of `restore_numbers`.
-    """
-    if isinstance(value, float):
-        return number_to_json(value)
-    if isinstance(value, dict):
-        return {key: json_numbers(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_numbers(item) for item in value]
-    return value
 
 
 def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:

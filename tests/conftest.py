@@ -65,9 +65,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repo(
-    template: Path, tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch
-) -> Git:
+def repo(template: Path, tmp_path: Path, identity: None, monkeypatch: pytest.MonkeyPatch) -> Git:
     """A fresh copy of the template, as the current folder; call it to run git in it."""
     root = tmp_path / "repo"
     shutil.copytree(template, root, symlinks=True)

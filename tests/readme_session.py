@@ -16,6 +16,8 @@ from pathlib import Path
 PAGE = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- session: begin -->\n", "<!-- session: end -->\n"
 
+_IDENTITY = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
+
 SCRIPT = """\
 from gitexp import Experiment
 
@@ -57,7 +59,7 @@ def play(folder: Path) -> str:
     subprocess.run(
         ["sh", "-ec", "git init -q -b main && git add . && git commit -q -m first"],
         cwd=work,
-        env=environment | {f"GIT_{who}_{what}": "ada@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        env=environment | dict.fromkeys(_IDENTITY, "ada@example.org"),
         check=True,
     )
     shown = [f"$ {command}\n{_in_terminal(command, work, environment)}" for command in COMMANDS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from typing import Any
 
 import pytest
@@ -44,8 +45,8 @@ def test_the_log_gives_back_exactly_what_was_tracked(given_calls: Any, random: A
     lines = encode(given_calls).lines
     random.shuffle(lines)
     back = calls(lines * 2)  # a union may repeat lines
-    assert [(c.number, c.time_us, c.value, c.note) for c in back] == [
-        (i, t // 1000, v, n) for i, (t, v, n, _) in enumerate(given_calls)
+    assert [(c.number, c.time_ms, c.value, c.note) for c in back] == [
+        (i, t // 1_000_000, v, n) for i, (t, v, n, _) in enumerate(given_calls)
     ]
     for call, (_, _, _, step) in zip(back, given_calls, strict=True):
         assert step is None or call.step == step
@@ -136,6 +137,59 @@ def test_what_is_nested_too_deep_for_json_is_kept_as_text() -> None:
     for _ in range(150):
         deep = [deep]
     assert calls(encode([(0, {"a": deep}, None, None)]).lines)[0].value == {"a": repr(deep)}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [random.Random(1).random() for _ in range(200)],
+        [math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308] * 20,
+        [1 / (i + 1) for i in range(100)],
+        [0.5] * 100,
+        [round(0.1 * i, 1) for i in range(100)],
+        list(range(0, 1000, 5)),
+        [*range(50), 7, *range(50)],
+        [1, 2.5] * 40,
+        [True, False] * 40,
+        ["text", None] * 40,
+    ],
+    ids=repr,
+)
+def test_a_long_column_comes_back_to_the_bit(column: list[Any]) -> None:
+    lines = encode([(i * 10**6, {"a": v, "b": i}, None, None) for i, v in enumerate(column)]).lines
+    back = [call.value["a"] for call in calls(lines)]
+    assert [(type(v), repr(v)) for v in back] == [(type(v), repr(v)) for v in column]
+    assert [point.value for point in history(lines, "b")] == list(range(len(column)))
+
+
+def test_what_is_smaller_is_stored() -> None:
+    """``float64`` is for long columns whose decimal text is longer; ``runs`` for integers."""
+    many = [random.Random(1).random() for _ in range(200)]
+    values = [{"step": i, "loss": v, "lr": 0.1} for i, v in enumerate(many)]
+    (line,) = encode([(0, value, None, None) for value in values]).lines
+    step, loss, lr = json.loads(line)["columns"]
+    assert step == {"runs": [0, 1, 200]}
+    assert list(loss) == ["float64"]
+    assert lr == [0.1] * 200
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"float64": "AAAA"},
+        {"float64": "?"},
+        {"float64": ""},
+        {"runs": [0, 1, 9]},
+        {},
+        {"runs": [1]},
+    ],
+)
+def test_a_packed_column_that_is_damaged_is_reported(column: dict[str, Any]) -> None:
+    line = json.loads(encode([(0, {"a": 1.0}, None, None), (1, {"a": 2.0}, None, None)]).lines[0])
+    with pytest.raises(BadLineError):
+        calls([json.dumps(line | {"columns": [column]}).encode()])
+    with pytest.raises(BadLineError):
+        history([json.dumps(line | {"columns": [column]}).encode()], "a")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from gitexp.records.values import MAX_DEPTH
+
 SCHEMA = 1
 """The version of the line formats that this gitexp writes and fully reads."""
 
@@ -275,7 +277,20 @@ def decode_fact(line: bytes) -> Fact | OpaqueFact:
         return _decode_opaque(line, error)
     if fact.schema > SCHEMA:
         return OpaqueFact(str(fact.__struct_config__.tag), fact.schema, line)
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_deep(msgspec.json.decode(line)):
+        raise BadLineError(f"nested more than {MAX_DEPTH} levels deep")
     return fact
+
+
+def _is_deep(value: Any) -> bool:
+    """Say whether a value is nested deeper than any that is written: readers recurse."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 2):  # the fact itself, and a field of it
+        groups = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for group in groups for item in group if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _decode_opaque(line: bytes, error: Exception) -> OpaqueFact:

@@ -55,6 +55,20 @@ def restore_numbers(value: Any) -> Any:
     return number_from_json(value)
 
 
+def json_numbers(value: Any) -> Any:
+    """Return a value with its non-finite floats as JSON's texts, at any depth.
+
+    The inverse of `restore_numbers`.
+    """
+    if isinstance(value, float):
+        return number_to_json(value)
+    if isinstance(value, dict):
+        return {key: json_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_numbers(item) for item in value]
+    return value
+
+
 def plain(value: Any, path: str = "", depth: int = 0) -> Any:
     """Return ``value`` as JSON types (dict, list, str, int, float, bool, None).
 

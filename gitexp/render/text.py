@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gitexp.records.values import number_to_json
-from gitexp.run import json_numbers
+from gitexp.records.values import json_numbers, number_to_json
 
 # C0 and C1 control characters, the marks that reorder or hide text (bidi, zero width, tags), and
 # surrogates, which no encoding of a terminal can hold.

@@ -94,9 +94,7 @@ def _add(stored: StoredFacts, place: Problem, line: bytes) -> None:
     except BadLineError as error:
         stored.problems.append(place._replace(reason=str(error)))
         return
-    if _is_too_deep(fact, line):
-        stored.problems.append(place._replace(reason=f"nested more than {MAX_DEPTH} levels deep"))
-    elif isinstance(fact, OpaqueFact):
+    if isinstance(fact, OpaqueFact):
         label = f"{fact.kind} (schema {fact.schema})"
         stored.unknown[label] = stored.unknown.get(label, 0) + 1
     else:

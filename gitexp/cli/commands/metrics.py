@@ -14,9 +14,9 @@ from gitexp.cli.output import print_hint
 from gitexp.naming import resolve_name
 from gitexp.records.series import Call, Point
 from gitexp.records.times import format_time
-from gitexp.records.values import flatten
+from gitexp.records.values import flatten, json_numbers
 from gitexp.render.text import cell, exact, safe, short
-from gitexp.run import Run, json_numbers
+from gitexp.run import Run
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def calls_json(tracked: Run, calls: Sequence[Call]) -> dict[str, Any]:
 
 
 def _call_json(call: Call) -> dict[str, Any]:
-    known = {"step": call.step, "time": _time(call.time_us), "value": json_numbers(call.value)}
+    known = {"step": call.step, "time": _time(call.time_ms), "value": json_numbers(call.value)}
     return known if call.note is None else known | {"note": call.note}
 
 
@@ -67,7 +67,7 @@ def history_json(tracked: Run, metric: str, points: Sequence[Point]) -> dict[str
         "run": tracked.id,
         "metric": metric,
         "points": [
-            {"step": p.step, "time": _time(p.time_us), "value": json_numbers(p.value)}
+            {"step": p.step, "time": _time(p.time_ms), "value": json_numbers(p.value)}
             for p in points
         ],
     }
@@ -78,7 +78,7 @@ Table = tuple[list[str], list[list[Any]]]
 
 def history_table(metric: str, points: Sequence[Point]) -> Table:
     """Return header and rows of a metric's history."""
-    return ["step", "time", metric], [[p.step, _time(p.time_us), p.value] for p in points]
+    return ["step", "time", metric], [[p.step, _time(p.time_ms), p.value] for p in points]
 
 
 def calls_table(calls: Sequence[Call]) -> Table:
@@ -90,7 +90,7 @@ def calls_table(calls: Sequence[Call]) -> Table:
     paths = list(dict.fromkeys(path for leaves in values for path in leaves))
     notes = ["note"] if any(call.note is not None for call in calls) else []
     rows = [
-        [call.step, _time(call.time_us), *map(leaves.get, paths), *([call.note] if notes else [])]
+        [call.step, _time(call.time_ms), *map(leaves.get, paths), *([call.note] if notes else [])]
         for call, leaves in zip(calls, values, strict=True)
     ]
     return ["step", "time", *paths, *notes], rows
@@ -105,9 +105,9 @@ def _leaves(call: Call) -> Mapping[str, Any]:
     return leaves
 
 
-def _time(time_us: int) -> str | None:
+def _time(time_ms: int) -> str | None:
     """Return microseconds since 1970 as RFC 3339; None for what no calendar holds."""
     try:
-        return format_time(time_us * 1000)
+        return format_time(time_ms * 1_000_000)
     except OverflowError:
         return None
