@@ -129,7 +129,7 @@ def _set_ref(
     import pygit2
 
     try:
-        with _no_line_in_reflog(repository, name), repo.transaction() as transaction:
+        with _without_reflog(repository, name), repo.transaction() as transaction:
             transaction.lock_ref(name)
             found = ref_target(repo, name)
             if found == new:
@@ -145,17 +145,17 @@ def _set_ref(
 
 
 @contextlib.contextmanager
-def _no_line_in_reflog(repository: Repository, name: str) -> Iterator[None]:
-    """Take back the line that libgit2 adds to the ref's log.
+def _without_reflog(repository: Repository, name: str) -> Iterator[None]:
+    """Remove the ref's log that libgit2 begins, unless there was one before.
 
-    The commits of a shard are its log; a second one would cost 116 bytes a run. Lines of others
-    stay: should a forced fetch overwrite the ref, git's line still tells what it was.
+    The commits of a shard are its log; a second one would cost 116 bytes a run. One that git
+    began stays: should a forced fetch overwrite the ref, it tells what the ref was.
     """
     path = repository.common_dir / "logs" / name
-    before = path.stat().st_size if path.exists() else 0
+    kept = path.exists()
     yield
-    if path.exists():
-        os.truncate(path, before)
+    if not kept:
+        path.unlink(missing_ok=True)
 
 
 def retry(repository: Repository, name: str, attempt: Callable[[], Result]) -> Result:
