@@ -155,6 +155,7 @@ def recover(repository: Repository) -> list[Recovered]:
 
 def _recover_run(repository: Repository, run_id: str) -> Recovered | None:
     path = journal_path(repository, run_id)
+    repository.forget_objects()
     try:
         with claim(path) as claimed:
             if not claimed:

@@ -149,6 +149,10 @@ class Repository:
         repository: pygit2.Repository = _opened.repository
         return repository
 
+    def forget_objects(self) -> None:
+        """Close what `objects` opened: its cache still has objects that were pruned since."""
+        vars(_opened).clear()
+
 
 @functools.lru_cache(maxsize=32)
 def _discover(folder: Path, context: tuple[tuple[str, str], ...]) -> Repository:
