@@ -129,6 +129,7 @@ def assert_whole(repo: Git, returned: int, *, statuses: set[str]) -> None:
     assert recover(repository) == []
     assert repo("for-each-ref") == before
     assert not list(repo.path.glob(".git/**/*.lock"))
+    assert repo("fsck", "--strict", "--no-dangling") == ""
 
 
 @pytest.fixture(autouse=True)
