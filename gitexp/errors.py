@@ -49,7 +49,13 @@ class FormatTooNewError(GitexpError):
 
 
 class GitCommandError(GitexpError):
-    """The git program failed in a way that has no class of its own."""
+    """The git program failed in a way that has no class of its own.
+
+    Attributes:
+        said: All that git wrote to stderr.
+    """
+
+    said = ""
 
 
 class MissingObjectError(GitexpError):

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from gitexp.environment import capture_environment, encode_environment
 from gitexp.errors import GitexpError, GitexpWarning, RunEndedError, UsageError, ValueRejectedError
@@ -38,7 +38,7 @@ from gitexp.journal import (
 from gitexp.lifetime import describe_exception, unwatch, watch
 from gitexp.records.facts import Failure, Input, RemarkFact, RunFact, Status
 from gitexp.records.times import format_time
-from gitexp.records.values import clean_text, plain
+from gitexp.records.values import clean_text, plain, require_integer, require_text
 from gitexp.seal import create_handle, environment_cache, seal_if_over, seal_own
 from gitexp.snapshot import Limits, take_snapshot
 
@@ -60,9 +60,13 @@ class Experiment:
     with the process: by an exception (``crashed``), Ctrl-C or SIGTERM (``interrupted``). What
     was tracked survives ``kill -9``; the next ``git exp`` command then seals the run.
 
-    In a process whose environment has ``GITEXP_RUN``, the object joins that run instead of
-    starting one: what it is given refines the run, and its end does not end it. With
-    ``GITEXP_MODE=disabled`` nothing is recorded at all.
+    In a process whose environment has ``GITEXP_RUN``, the first object joins that run instead of
+    starting one: what it is given refines the run, and its end does not end it. Further ones
+    are runs of their own, with that run as their parent. With ``GITEXP_MODE=disabled`` nothing
+    is recorded at all.
+
+    A ``sys.exit`` with an error code is seen in a ``with`` block only: Python does not tell
+    anybody else.
     """
 
     def __init__(
@@ -107,27 +111,31 @@ class Experiment:
         if self._disabled:
             self._run: _LiveRun | None = None
             return
+        about = _about(
+            description=description,
+            hypothesis=hypothesis,
+            family=family,
+            seed=seed,
+            params=params,
+            metadata=metadata,
+        )
+        about["tags"] = _texts(tags, "tags")
+        self._name = require_text(name, "name")
         if not name.strip():
             raise UsageError("The experiment's name is empty.", "Give it a name.")
-        tags = (tags,) if isinstance(tags, str) else tuple(tags)
-        about: dict[str, Any] = {
-            "description": description,
-            "hypothesis": hypothesis,
-            "family": family,
-            "seed": seed,
-            "parameters": _as_parameters(params),
-            "metadata": plain(metadata, "metadata"),
-        }
-        joined = os.environ.get("GITEXP_RUN")
-        if joined:
-            self._run = _join(joined)
-            self._refine(name, tags, about, inputs)
+        outer = os.environ.get("GITEXP_RUN")
+        if outer and outer not in _joined:
+            self._run = _join(outer)
+            about["add_tags"] = about.pop("tags")
+            about["inputs"] = _fingerprints(self._run.repository, inputs)
+            self._run.remark(name=self._name, **about)
         else:
             repository = Repository.discover()
             own = sys.orig_argv if command is None else command
-            details = {"tags": tags, "parent": parent, "command": tuple(map(clean_text, own))}
+            about["parent"] = _run_id(parent or outer or None)
+            about["command"] = _texts(own, "command")
             about["inputs"] = _fingerprints(repository, inputs)
-            self._run = _start(repository, clean_text(name), about | details)
+            self._run = _start(repository, self._name, about)
         self._track = self._run.journal.track
         self._finalizer = weakref.finalize(self, self._run.end_at_exit)
 
@@ -166,13 +174,31 @@ class Experiment:
         """Add parameters that became known after the start; they are merged over the others."""
         self._remark(parameters=_as_parameters(params))
 
+    def describe(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        hypothesis: str | None = None,
+        family: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Replace what the run was said to be about; what is None stays."""
+        about = _about(
+            description=description,
+            hypothesis=hypothesis,
+            family=family,
+            seed=seed,
+        )
+        self._remark(name=None if name is None else require_text(name, "name"), **about)
+
     def tag(self, *tags: str) -> None:
         """Add tags to the run."""
-        self._remark(add_tags=tags)
+        self._remark(add_tags=_texts(tags, "tag"))
 
     def note(self, text: str) -> None:
         """Add a comment to the run."""
-        self._remark(comment=clean_text(text))
+        self._remark(comment=require_text(text, "note"))
 
     def log_file(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         """Keep a small file (a plot, a config, a report) with the run, as it is now.
@@ -200,7 +226,13 @@ class Experiment:
             status: How it ended.
             exit_code: Of the process, where that means something.
             error: What went wrong, if anything did.
+
+        Raises:
+            UsageError: There is no such status.
         """
+        if status not in get_args(Status):
+            known = ", ".join(get_args(Status))
+            raise UsageError(f"{status!r} is not the status of a run.", f"Use one of {known}.")
         if self._run is not None:
             self._run.end(status, error, exit_code)
             self._finalizer.detach()
@@ -223,19 +255,6 @@ class Experiment:
     def _remark(self, **fields: Any) -> None:
         if self._run is not None:
             self._run.remark(**fields)
-
-    def _refine(
-        self,
-        name: str,
-        tags: tuple[str, ...],
-        about: dict[str, Any],
-        inputs: Iterable[str | os.PathLike[str]],
-    ) -> None:
-        """Say in a joined run what this process knows about it."""
-        if self._run is None:
-            return
-        about["inputs"] = _fingerprints(self._run.repository, inputs)
-        self._run.remark(name=clean_text(name), add_tags=tags, **about)
 
 
 class _LiveRun:
@@ -354,7 +373,43 @@ def _join(run_id: str) -> _LiveRun:
             f"GITEXP_RUN names {run_id!r}, which is no run in progress here.",
             "Unset GITEXP_RUN to start a run of its own.",
         )
+    _joined.add(run_id)
     return _LiveRun(repository, run_id, Journal(path), owned=False)
+
+
+_joined: set[str] = set()
+"""The runs that this process has joined. A further `Experiment` in it is a run of its own, with
+the joined one as its parent: a sweep in one process is not one run."""
+
+
+def _about(
+    *,
+    description: str | None,
+    hypothesis: str | None,
+    family: str | None,
+    seed: int | None,
+    params: Any = None,
+    metadata: Any = None,
+) -> dict[str, Any]:
+    """Return what a run is about, checked: what is written must be readable again."""
+    texts = {"description": description, "hypothesis": hypothesis, "family": family}
+    return {
+        **{key: None if text is None else require_text(text, key) for key, text in texts.items()},
+        "seed": None if seed is None else require_integer(seed, "seed"),
+        "parameters": _as_parameters(params),
+        "metadata": plain(metadata, "metadata"),
+    }
+
+
+def _run_id(parent: str | None) -> str | None:
+    if parent is not None and not is_run_id(parent):
+        raise UsageError(f"parent is {parent!r}, not the id of a run.", "Pass all 40 digits.")
+    return parent
+
+
+def _texts(values: Iterable[str], path: str) -> tuple[str, ...]:
+    given = (values,) if isinstance(values, str) else tuple(values)
+    return tuple(require_text(value, path) for value in given)
 
 
 def _as_parameters(params: Any) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import mmap
-import operator
 import os
 import subprocess
 import threading
@@ -40,7 +39,7 @@ from gitexp.git.refs import is_run_id
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
 from gitexp.records.facts import DECODE_ERRORS, Failure, RemarkFact, RunFact, Status
-from gitexp.records.values import clean_text, foreign, plain
+from gitexp.records.values import clean_text, foreign, plain, require_integer
 
 MARK = 0xE5000000
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
@@ -111,15 +110,6 @@ def frame(payload: bytes) -> bytes:
     if size > MAX_PAYLOAD_BYTES:
         raise _too_large(size)
     return _pack_header(MARK | size, _digest(payload)) + payload
-
-
-def _whole(step: Any) -> int:
-    try:
-        return operator.index(step)
-    except TypeError:
-        raise ValueRejectedError(
-            f"The step {step!r} is not a whole number.", "Pass an integer as step."
-        ) from None
 
 
 def _too_large(size_bytes: int) -> ValueRejectedError:
@@ -204,7 +194,7 @@ class Journal:
         """
         if note is not None or step is not None:
             note = None if note is None else clean_text(str(note))
-            step = None if step is None else _whole(step)
+            step = None if step is None else require_integer(step, "step")
         try:
             payload = _encode((_time_ns(), value, note, step))
         except (TypeError, ValueError, OverflowError, RecursionError):

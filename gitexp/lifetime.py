@@ -6,6 +6,7 @@ manager, or the object's finaliser at exit), outside of any signal handler.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -28,6 +29,17 @@ class Ends(Protocol):
 
 _open: weakref.WeakSet[Ends] = weakref.WeakSet()
 _installed = False
+
+
+def _forget_parents_runs() -> None:
+    """In a forked child: its end is not the end of any run, and SIGTERM simply ends it."""
+    _open.clear()
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents_runs)
 
 
 def watch(run: Ends) -> None:

@@ -106,6 +106,9 @@ class Memory:
                 found[run_id] = seal.fold(journal.journal_path(self.repository, run_id))
             except FileNotFoundError:
                 continue  # sealed just now: the shards have it
+            except OSError as error:
+                reason = f"its journal cannot be read: {error.strerror}"
+                self._met[Problem("live", run_id, 0, reason)] = None
         return found
 
     @functools.cached_property
@@ -146,6 +149,13 @@ class Memory:
         handles = {ref.removeprefix(refs.RUNS) for ref in self._tips if ref.startswith(refs.RUNS)}
         silent = sorted(handles - self._runs.keys() - self._stored.facts.keys())
         return problems + [Problem(refs.run_ref(i), i, 0, "no facts speak of it") for i in silent]
+
+    def missing_snapshots(self) -> list[Problem]:
+        """Return the handles whose commit is not in this repository. It costs a process."""
+        handles = {r: oid for r, oid in self._tips.items() if r.startswith(refs.RUNS)}
+        sizes = object_sizes(self.repository, list(handles.values()))
+        reason = "its snapshot is missing from this repository"
+        return [Problem(ref, oid, 0, reason) for ref, oid in handles.items() if sizes[oid] is None]
 
     @property
     def unknown(self) -> dict[str, int]:
@@ -322,7 +332,11 @@ def _live_run(run_id: str, folded: seal.Folded, stored: Iterable[Fact]) -> Run |
     run = build_run(run_id, [folded.run, *folded.remarks, *stored])
     if run is None:
         return None
-    run.status = folded.ending.status if folded.ending else "running"
+    if folded.ending is None:
+        gone = folded.owner is not None and journal.is_dead(folded.owner)
+        run.status = "crashed" if gone else "running"
+    else:
+        run.status = folded.ending.status
     run.metrics = folded.series.summaries()
     run.calls = folded.series.calls
     last_ns = folded.ending.time_ns if folded.ending else folded.last_ns

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from gitexp.errors import AmbiguousError, GitexpError, UsageError
+from gitexp.errors import AmbiguousError, GitexpError, GitexpWarning, UsageError
 
 _LOWER_IS_BETTER = """
     loss losses err error errors bpb bpc ppl perplexity time latency memory mem mb gb bytes
@@ -41,9 +42,16 @@ def resolve_name(query: str, paths: Iterable[str], what: str = "metric") -> str:
         GitexpError: It is none; the nearest are named.
     """
     known = sorted(set(paths))
-    if query in known:
-        return query
     found = [path for path in known if path.endswith((f".{query}", f"/{query}"))]
+    if query in known:
+        if found:
+            also = ", ".join(found)
+            warnings.warn(
+                f"{query!r} is taken for the {what} of exactly that name; there is {also} too.",
+                GitexpWarning,
+                stacklevel=3,
+            )
+        return query
     if len(found) == 1:
         return found[0]
     if found:

@@ -186,6 +186,16 @@ def _at_work(repository: Repository) -> Iterator[None]:
         yield
 
 
+def undo_unfinished(repository: Repository) -> bool:
+    """Undo a checkout that was interrupted; say whether there was one.
+
+    Raises:
+        CheckoutError: Files were edited since and would be lost.
+    """
+    with _at_work(repository):
+        return _undo_unfinished(repository) is not None
+
+
 def _undo_unfinished(repository: Repository) -> Position | None:
     """Undo a checkout of this work tree that was interrupted, and return it.
 

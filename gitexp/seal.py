@@ -158,23 +158,36 @@ def _recover_run(repository: Repository, run_id: str) -> Recovered | None:
     repository.forget_objects()
     try:
         with claim(path) as claimed:
-            if not claimed:
-                return None
-            folded = fold(path)
-            if folded.ending is None:
-                if folded.owner is not None and not is_dead(folded.owner):
-                    return None
-                _declare_crashed(path, folded)
-            with contextlib.suppress(MissingObjectError):  # readers report it; facts are kept
-                create_handle(repository, run_id)
-            status = _seal(repository, path)
+            return _recover_claimed(repository, path) if claimed else None
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Recovered(run_id, None, write_error(error, f"seal {run_id[:12]}"))
+        return Recovered(run_id, None, write_error(error, "seal it"))
     except GitexpError as error:
         return Recovered(run_id, None, error)
-    return Recovered(run_id, status)
+
+
+def _recover_claimed(repository: Repository, path: Path) -> Recovered | None:
+    """Seal a journal that nobody writes to, unless its owner lives (and has no locks to hold)."""
+    run_id = path.name
+    folded = fold(path)
+    if folded.ending is None:
+        if folded.owner is not None and not is_dead(folded.owner):
+            return None
+        if folded.run is None and read_commit(repository, run_id) is None:
+            return _set_aside(repository, path)
+        _declare_crashed(path, folded)
+    with contextlib.suppress(MissingObjectError):  # readers report it; facts are kept
+        create_handle(repository, run_id)
+    return Recovered(run_id, _seal(repository, path))
+
+
+def _set_aside(repository: Repository, path: Path) -> Recovered:
+    """Keep a journal that no run can be made of: nothing in it can be read, nor a snapshot."""
+    _dispose(repository, path, damaged=True)
+    kept = repository.home / "damaged" / path.name
+    message = f"Nothing in its journal can be read; it is kept as {kept}."
+    return Recovered(path.name, None, GitexpError(message))
 
 
 def _declare_crashed(path: Path, folded: Folded) -> None:
@@ -236,7 +249,7 @@ def _files(
     if environment is not None:
         path = environment_path(environment)
         content = environment_cache(repository, environment)
-        if content.exists() and missing_files(repository, shard, [path]):
+        if os.access(content, os.R_OK) and missing_files(repository, shard, [path]):
             files[path] = content
     return files
 

@@ -527,3 +527,116 @@ def test_warnings_do_not_stop_a_run_under_error_filters(repo: Git) -> None:
         warnings.simplefilter("ignore", GitexpWarning)
         Experiment("x").finish()
     assert latest().status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("seed", "x"),
+        ("seed", 1.0),
+        ("seed", True),
+        ("seed", 10**30),
+        ("family", 5),
+        ("description", ["a"]),
+        ("hypothesis", {}),
+        ("tags", [1]),
+        ("command", [None]),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named_before_anything_is_written(
+    repo: Git, argument: str, value: Any
+) -> None:
+    before = repo("for-each-ref"), repo("count-objects")
+    with pytest.raises(ValueRejectedError, match=argument):
+        Experiment("x", **{argument: value})
+    assert (repo("for-each-ref"), repo("count-objects")) == before
+
+
+@pytest.mark.parametrize("name", [None, 5, ["x"]])
+def test_a_name_is_a_text(repo: Git, name: Any) -> None:
+    with pytest.raises(ValueRejectedError, match="name"):
+        Experiment(name)
+
+
+def test_a_parent_is_the_id_of_a_run(repo: Git) -> None:
+    with pytest.raises(UsageError, match="parent"):
+        Experiment("x", parent="latest")
+
+
+def test_a_huge_step_is_refused(repo: Git) -> None:
+    with Experiment("x") as exp, pytest.raises(ValueRejectedError, match="64 bits"):
+        exp.track(1, step=10**30)
+
+
+def test_an_unknown_status_is_refused_and_the_run_goes_on(repo: Git) -> None:
+    exp = Experiment("x")
+    with pytest.raises(UsageError, match="is not the status of a run"):
+        exp.finish("success")  # type: ignore[arg-type]
+    exp.track(1)
+    exp.finish()
+    assert (latest().status, latest().calls) == ("finished", 1)
+
+
+def test_a_forked_child_dies_of_sigterm_as_ever(repo: Git) -> None:
+    exp = Experiment("x")
+    child = os.fork()
+    if child == 0:
+        while True:
+            time.sleep(0.01)
+    time.sleep(0.05)
+    os.kill(child, signal.SIGTERM)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+    exp.finish()
+    assert latest().status == "finished"
+
+
+def test_a_sweep_in_one_process_that_joined_is_not_one_run(repo: Git) -> None:
+    driver = Experiment("driver")
+    code = """
+from gitexp import Experiment
+for lr in (0.1, 0.2, 0.3):
+    with Experiment(f"lr {lr}", params={"lr": lr}) as exp:
+        exp.track({"acc": 1 - lr})
+"""
+    python(code, GITEXP_RUN=driver.run_id)
+    driver.finish()
+    runs = {run.name: run for run in gitexp.open().runs()}
+    assert {name: run.parameters["lr"] for name, run in runs.items()} == {
+        "lr 0.1": 0.1,  # the driver's run, which the first one joined
+        "lr 0.2": 0.2,
+        "lr 0.3": 0.3,
+    }
+    assert runs["lr 0.2"].parent == runs["lr 0.3"].parent == driver.run_id
+    assert all(run.metrics["acc"].last == 1 - run.parameters["lr"] for run in runs.values())
+
+
+def test_a_dead_run_that_cannot_be_sealed_is_not_shown_as_running(
+    repo: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import os, signal
+from gitexp import Experiment
+exp = Experiment('x')
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    python(code, check=False)
+    monkeypatch.setattr("gitexp.seal.recover", lambda _: [])
+    assert latest().status == "crashed"
+
+
+def test_git_has_the_word_on_who_owns_a_repository(repo: Git) -> None:
+    """libgit2 reads no configuration from the environment, and must not judge for itself."""
+    code = """
+import os, pygit2
+pygit2.settings.owner_validation = True
+from gitexp import Experiment
+Experiment('x').finish()
+"""
+    os.chown(repo.path, 12345, 12345) if os.geteuid() == 0 else None
+    os.chown(repo.path / ".git", 12345, 12345) if os.geteuid() == 0 else None
+    python(
+        code,
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0="safe.directory",
+        GIT_CONFIG_VALUE_0="*",
+    )

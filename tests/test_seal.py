@@ -185,3 +185,33 @@ def test_the_first_fact_of_a_run_that_lost_its_header_names_the_snapshots_author
     (fact,) = (f for f in gitexp.open()._stored.facts[orphan.name] if isinstance(f, RunFact))
     assert fact.by == "Ada Lovelace <ada@example.org>"
     assert journal_path(Repository.discover(), orphan.name) == orphan
+
+
+@pytest.mark.parametrize("content", [b"", bytes(4096)])
+def test_a_journal_of_nothing_makes_no_run(repo: Git, content: bytes) -> None:
+    repository = Repository.discover()
+    path = journal_path(repository, "1" * 40)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    (result,) = recover(repository)
+    assert result.status is None
+    assert "Nothing in its journal can be read" in str(result.error)
+    assert gitexp.open().runs() == []
+    assert (repository.home / "damaged" / path.name).read_bytes() == content
+
+
+def test_an_unreadable_journal_hides_nothing_else(
+    orphan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Experiment("other").finish()
+    read = seal.fold
+
+    def denied(path: Path) -> seal.Folded:
+        if path == orphan:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(seal, "fold", denied)
+    memory = gitexp.open()
+    assert [run.name for run in memory.runs()] == ["other"]
+    assert any("Permission denied" in str(problem) for problem in memory.problems)

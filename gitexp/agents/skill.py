@@ -92,7 +92,7 @@ git exp diff best:acc latest
 How did the metrics develop in the run whose batch size was 32? Find the run, then ask for it.
 
 ```sh
-run=$(git exp log --columns run,batch_size | awk -F '\t' '$2 == 32 { print $1 }')
+run=$(git exp log --columns run,batch_size | awk -F '\t' '$2 == 32 { print $1; exit }')
 git exp metrics "$run"
 git exp metrics "$run" acc
 ```

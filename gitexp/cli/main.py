@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _quiet_pipe()
+    except OSError as error:
+        code = _report_system(error, json=False)
+        _discard_output()
     sys.exit(code)
 
 
@@ -55,6 +58,8 @@ def guarded(arguments: list[str]) -> int:
         return _INTERRUPTED_EXIT
     except BrokenPipeError:
         return _quiet_pipe()
+    except OSError as error:
+        return _report_system(error, json=json)
     except Exception as error:  # noqa: BLE001 - the outermost seam: nothing may pass it
         return _report_internal(error)
 
@@ -162,8 +167,22 @@ def _show_warnings_plainly() -> None:
 
 def _quiet_pipe() -> int:
     """Leave without a word when the reader of our output has gone, as other tools do."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard_output()
     return _SIGPIPE_EXIT
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report_system(error: OSError, *, json: bool) -> int:
+    """Say what the system refused: a full disk, a file that we may not read or write."""
+    from gitexp.cli.output import print_error
+    from gitexp.git.write import write_error
+
+    failure = write_error(error, f"use {error.filename}" if error.filename else "go on")
+    print_error(failure, json=json)
+    return failure.exit_code
 
 
 def _report_internal(error: Exception) -> int:

@@ -51,7 +51,7 @@ GROUPS = {
 
 EXIT_CODES = (
     (0, "success"),
-    (1, "the request failed; the message says why and nothing was changed"),
+    (1, "the request failed; the message says why"),
     (2, "the command line is not valid"),
     (3, "an error inside gitexp"),
     (10, "no usable git repository"),

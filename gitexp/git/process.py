@@ -145,7 +145,9 @@ def translate_failure(arguments: object, returncode: int, errors: bytes) -> GitC
         return NoRepositoryError(f"git cannot open this repository: {last_line(text)}")
     name = _subcommand(arguments)
     reason = last_line(text) or f"exit code {returncode}"
-    return GitCommandError(f"git {name} failed: {reason}")
+    failure = GitCommandError(f"git {name} failed: {reason}")
+    failure.said = text
+    return failure
 
 
 def last_line(text: str) -> str:

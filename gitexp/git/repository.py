@@ -139,6 +139,8 @@ class Repository:
             status = self.git_dir.stat()
             key = (self.git_dir, status.st_dev, status.st_ino)
             if getattr(_opened, "key", None) != key:
+                # git has judged the owner in `discover`, by all of the user's configuration.
+                pygit2.settings.owner_validation = False
                 _opened.repository = pygit2.Repository(str(self.git_dir))
                 _opened.key = key
         except (pygit2.GitError, KeyError, OSError) as error:

@@ -36,6 +36,15 @@ _PREFIX = "gitexp-index-"
 _STALE_SECONDS = 24 * 3600
 """No snapshot takes a day: what is older was left by a process that was killed."""
 
+_NOT_THE_PATHS_FAULT = (
+    "insufficient permission for adding an object",
+    "unable to write loose object",
+    "unable to write file",
+    "unable to create temporary file",
+    "No space left on device",
+)
+"""What git says when it cannot write objects at all."""
+
 _CONFIG = (
     # A split index would share a file with the user's; a monitor knows nothing of our copy.
     *("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false"),
@@ -80,7 +89,9 @@ class ScratchIndex:
         command = ["update-index", "--add", "--remove", "--ignore-skip-worktree-entries"]
         try:
             self._git([*command, "-z", "--stdin"], b"\0".join(paths) + b"\0")
-        except GitCommandError:
+        except GitCommandError as error:
+            if any(cause in error.said for cause in _NOT_THE_PATHS_FAULT):
+                raise
             if len(paths) == 1:
                 return list(paths)
             middle = len(paths) // 2

@@ -48,8 +48,10 @@ def write_error(error: Exception, doing: str) -> GitexpError:
     full = "No space left" in text or (
         isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     )
-    hint = "Free some space; nothing was lost." if full else "Nothing was lost; try again."
-    return GitexpError(f"Could not {doing}: {text or type(error).__name__}", hint)
+    denied = isinstance(error, PermissionError) or "ermission denied" in text
+    hint = "Free some space and try again." if full else None
+    hint = "Look at who owns the repository's files, and their modes." if denied else hint
+    return GitexpError(f"Could not {doing}: {text or type(error).__name__}.", hint)
 
 
 def ref_target(repo: pygit2.Repository, name: str) -> pygit2.Oid | None:
@@ -203,12 +205,19 @@ def writer_lock(repository: Repository, name: str) -> Iterator[None]:
         if left:
             _remove_stale_lock(repository, left)
         try:
-            os.pwrite(descriptor, name.encode("ascii"), 0)
+            _note_holder(descriptor, name)
             yield
         finally:
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _note_holder(descriptor: int, name: str) -> None:
+    try:
+        os.pwrite(descriptor, name.encode("ascii"), 0)
+    except OSError as error:
+        raise write_error(error, f"update {name}") from error
 
 
 def _open_lock(path: Path) -> int:

@@ -178,6 +178,37 @@ def _key_text(key: Any, path: str) -> str:
     raise _rejected(path, f"has a key of type {type(key).__name__}")
 
 
+def require_text(value: Any, path: str) -> str:
+    """Return a text that JSON can hold.
+
+    Raises:
+        ValueRejectedError: The value is no text.
+    """
+    if not isinstance(value, str):
+        raise ValueRejectedError(
+            f"{path} is of type {type(value).__name__}, not a text.", f"Pass a str as {path}."
+        )
+    return clean_text(value)
+
+
+def require_integer(value: Any, path: str) -> int:
+    """Return an integer of at most 64 bits.
+
+    Raises:
+        ValueRejectedError: The value is no integer (a bool is none), or too large.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not -(1 << 63) <= number < 1 << 63:
+        raise ValueRejectedError(
+            f"{path} is {value!r}, not a whole number of at most 64 bits.",
+            f"Pass an integer as {path}.",
+        )
+    return number
+
+
 def clean_text(text: str) -> str:
     r"""Return a text that UTF-8 can encode: lone surrogates (odd file names) as ``\xNN``."""
     try:

@@ -7,6 +7,7 @@ be an id or a unique prefix of one, latest, latest~2, best:METRIC, a name or a t
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,22 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, context: Context) -> int:
     """Check the run out, or go back."""
+    try:
+        restored, target = _perform(args, context)
+    except KeyboardInterrupt:
+        if restore.undo_unfinished(context.repository):
+            sys.stderr.write("Interrupted; everything is as it was before.\n")
+        raise
+    if context.output.json:
+        context.output.data(_as_json(restored, target))
+    elif target is None:
+        context.output.line(_back(restored))
+    else:
+        context.output.line(_there(restored, target, paths=bool(args.after_dashes)))
+    return 0
+
+
+def _perform(args: Namespace, context: Context) -> tuple[Restored, Run | None]:
     save = _saver(context.repository) if args.save else None
     if args.run == "-":
         if args.branch or args.worktree or args.after_dashes:
@@ -48,17 +65,9 @@ def run(args: Namespace, context: Context) -> int:
                 "'git exp checkout -' takes no branch, worktree or paths.",
                 "It undoes the latest checkout as a whole.",
             )
-        restored, target = restore.checkout_back(context.repository, save=save), None
-        sentence = _back(restored)
-    else:
-        target = _present_run(context, args.run)
-        restored = _check_out(args, context.repository, target.id, save)
-        sentence = _there(restored, target, paths=bool(args.after_dashes))
-    if context.output.json:
-        context.output.data(_as_json(restored, target))
-    else:
-        context.output.line(sentence)
-    return 0
+        return restore.checkout_back(context.repository, save=save), None
+    target = _present_run(context, args.run)
+    return _check_out(args, context.repository, target.id, save), target
 
 
 def _check_out(args: Namespace, repository: Repository, commit: str, save: Save | None) -> Restored:

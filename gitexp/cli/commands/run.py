@@ -16,11 +16,12 @@ import json
 import os
 import re
 import sys
+import tempfile
 import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import print_error
@@ -133,30 +134,35 @@ def default_name(command: Sequence[str]) -> str:
     return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 1].rstrip() + "…"
 
 
-class Outcome(NamedTuple):
-    """What a recorded command came to; `run_id` is empty when recording is disabled."""
-
-    run_id: str
-    exit_code: int
-
-
 def run(args: Namespace, context: Context) -> int:
     """Run, record, and say in one line what was recorded."""
     if not args.after_dashes:
         raise UsageError("There is no command to run.", "Put it last: git exp run -- python x.py")
     if args.pattern is not None:
         parse_summary(b"", args.pattern)  # a wrong pattern is said before the run, not after it
-    outcome = record(args, context)
-    recorded = _sealed(context, outcome.run_id) if outcome.run_id else None
+    if os.environ.get("GITEXP_MODE", "").lower() == "disabled":
+        return _run_unrecorded(args, context)
+    run_id, exit_code = record(args, context)
+    recorded = _sealed(context, run_id)
     if context.output.json:
-        context.output.data(recorded.to_dict() if recorded else {"exit_code": outcome.exit_code})
-    elif recorded is not None:
+        context.output.data(recorded.to_dict())
+    else:
         sys.stderr.write(_last_line(recorded) + "\n")
-    return outcome.exit_code
+    return exit_code
 
 
-def record(args: Namespace, context: Context) -> Outcome:
-    """Run the command as a run of its own, sealed when this returns."""
+def _run_unrecorded(args: Namespace, context: Context) -> int:
+    """Only run the command, wherever that is."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = _run_command(args, context, Path(folder, LOG), os.environ)
+    exit_code = _exit_code(result)
+    if context.output.json:
+        context.output.data({"exit_code": exit_code})
+    return exit_code
+
+
+def record(args: Namespace, context: Context) -> tuple[str, int]:
+    """Run the command as a run of its own, sealed when this returns; return id and exit code."""
     # Inside of another run this one is its child, not a part of it.
     outer = os.environ.pop("GITEXP_RUN", "")
     parent = outer if is_run_id(outer) else None
@@ -176,9 +182,10 @@ def record(args: Namespace, context: Context) -> Outcome:
     ) as experiment:
         log = _log_path(context.repository, experiment.run_id)
         result = _execute(args, context, experiment, log)
+        _have_the_last_word(args, experiment)
         status, failure = _judge(result, args.budget)
         experiment.finish(status, exit_code=result.exit_code, error=failure)
-    return Outcome(experiment.run_id, _exit_code(result))
+    return experiment.run_id, _exit_code(result)
 
 
 def _sealed(context: Context, run_id: str) -> Run:
@@ -196,29 +203,45 @@ def _log_path(repository: Repository, run_id: str) -> Path:
 
 def _execute(args: Namespace, context: Context, experiment: Experiment, log: Path) -> CommandResult:
     """Run the command and track what it reported."""
-    cwd = Path.cwd()
-    with Sidecar(os.environ, cwd) as sidecar:
+    with Sidecar(os.environ, Path.cwd()) as sidecar:
         joined = {
             "GITEXP_RUN": experiment.run_id,
             "GITEXP_GIT_DIR": str(context.repository.common_dir),
         }
-        result = run_command(
-            args.after_dashes,
-            log=log,
-            cwd=cwd,
-            environment={**os.environ, **joined, **sidecar.variables},
-            budget_s=args.budget,
-            stdout=2 if context.output.json else 1,
-        )
+        environment = {**os.environ, **joined, **sidecar.variables}
+        result = _run_command(args, context, log, environment)
         reported = sidecar.read() or parse_summary(read_log(log), args.pattern)
     try:
         if reported:
             experiment.track(reported, note="summary")
     except ValueRejectedError as error:
         warnings.warn(f"The summary is not recorded: {error}", GitexpWarning, stacklevel=2)
+    return result
+
+
+def _run_command(
+    args: Namespace, context: Context, log: Path, environment: Mapping[str, str]
+) -> CommandResult:
+    result = run_command(
+        args.after_dashes,
+        log=log,
+        cwd=Path.cwd(),
+        environment=environment,
+        budget_s=args.budget,
+        stdout=2 if context.output.json else 1,
+    )
     if result.status == "not_started":
         print_error(GitexpError(result.message), json=context.output.json)
     return result
+
+
+def _have_the_last_word(args: Namespace, experiment: Experiment) -> None:
+    """Let what the command line says of the run count more than what an Experiment in it said.
+
+    Not so parameters: what the program used is what it says.
+    """
+    named = {"name": args.name, "description": args.description, "family": args.family}
+    experiment.describe(**named, hypothesis=args.hypothesis, seed=args.seed)
 
 
 def _judge(result: CommandResult, budget_s: float | None) -> tuple[Status, Failure | None]:

@@ -19,6 +19,7 @@ from gitexp.git.repository import Repository
 from gitexp.memory import Memory
 from gitexp.render.text import ago, number, safe, short, size
 from gitexp.run import Run
+from gitexp.store.read import Problem
 
 HEAVIEST = 5
 _PARTS = {
@@ -62,11 +63,16 @@ def as_json(memory: Memory, *, measure: bool) -> dict[str, Any]:
         "shard": known_shard(memory.repository),
         "runs": len(memory.runs()),
         "running": [run.to_dict() for run in in_progress(memory)],
-        "problems": [problem._asdict() for problem in memory.problems],
+        "problems": [problem._asdict() for problem in found_problems(memory)],
         "newer_lines": memory.unknown,
         "damaged_journals": damaged_journals(memory.repository),
     }
     return state | ({"size": weigh(memory.repository)} if measure else {})
+
+
+def found_problems(memory: Memory) -> list[Problem]:
+    """Return what of the store could not be read, and the handles that lead nowhere."""
+    return [*memory.problems, *memory.missing_snapshots()]
 
 
 def in_progress(memory: Memory) -> list[Run]:
@@ -151,11 +157,12 @@ def _last_values(run: Run) -> str:
 
 def _print_damage(output: Output, memory: Memory) -> None:
     journals = damaged_journals(memory.repository)
-    if memory.problems or memory.unknown or journals:
+    problems = found_problems(memory)
+    if problems or memory.unknown or journals:
         output.line()
-    for problem in memory.problems:
+    for problem in problems:
         output.line(f"problem: {problem}.")
-    if memory.problems:
+    if problems:
         output.line("    Look at the lines of a run with 'git notes --ref=REF show RUN', and")
         output.line("    with 'git fsck' whether objects are damaged; the rest stays readable.")
     for kind, count in memory.unknown.items():
