@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, get_args
 
+import msgspec
+
 from gitexp.environment import capture_environment, encode_environment
 from gitexp.errors import GitexpError, GitexpWarning, RunEndedError, UsageError, ValueRejectedError
 from gitexp.git.commit import identity
@@ -44,6 +46,9 @@ from gitexp.snapshot import Limits, take_snapshot
 
 MAX_FILE_BYTES = 50 << 20
 """Larger files do not belong in a git repository; forges refuse them from 100 MB."""
+
+MAX_ABOUT_BYTES = 8 << 20
+"""What is said about a run in one line: half of what readers take for a line (16 MiB)."""
 
 _time_ns = time.time_ns
 
@@ -123,6 +128,7 @@ class Experiment:
         self._name = require_text(name, "name")
         if not name.strip():
             raise UsageError("The experiment's name is empty.", "Give it a name.")
+        _require_small(about)
         outer = os.environ.get("GITEXP_RUN")
         if outer and outer not in _joined:
             self._run = _join(outer)
@@ -307,6 +313,7 @@ class _LiveRun:
         user, email = identity(self.repository)
         given = {key: value for key, value in fields.items() if value not in (None, (), {})}
         if given:
+            _require_small(given)
             by = f"{user} <{email}>"
             self.journal.add(RemarkFact(time=format_time(_time_ns()), by=by, **given))
 
@@ -405,6 +412,15 @@ def _run_id(parent: str | None) -> str | None:
     if parent is not None and not is_run_id(parent):
         raise UsageError(f"parent is {parent!r}, not the id of a run.", "Pass all 40 digits.")
     return parent
+
+
+def _require_small(about: Mapping[str, Any]) -> None:
+    size = len(msgspec.json.encode(about))
+    if size > MAX_ABOUT_BYTES:
+        raise ValueRejectedError(
+            f"{', '.join(about)} take {size / 2**20:.0f} MiB together; the limit is 8.",
+            "Keep large things as a file with log_file().",
+        )
 
 
 def _texts(values: Iterable[str], path: str) -> tuple[str, ...]:

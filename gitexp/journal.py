@@ -114,7 +114,7 @@ def frame(payload: bytes) -> bytes:
 
 def _too_large(size_bytes: int) -> ValueRejectedError:
     return ValueRejectedError(
-        f"The value takes {size_bytes / 1e6:.0f} MB; the limit is 16 MiB.",
+        f"The value takes {size_bytes / 2**20:.0f} MiB; the limit is 16.",
         "Keep large things as a file with log_file().",
     )
 

@@ -38,7 +38,7 @@ def add_remark(repository: Repository, run_id: str, **fields: Any) -> RemarkFact
     line = encode_fact(remark)
     if len(line) > MAX_LINE_BYTES:
         raise ValueRejectedError(
-            f"The remark takes {len(line) / 1e6:.0f} MB; the limit is 16 MiB.",
+            f"The remark takes {len(line) / 2**20:.0f} MiB; the limit is 16.",
             "Keep long texts in a file of the project and name it here.",
         )
     write_batch(repository, shard_name(repository), Batch(facts={run_id: [line]}))

@@ -397,7 +397,7 @@ def test_an_empty_note_is_refused_and_nothing_is_written(
 
 
 def test_a_remark_longer_than_a_line_may_be_is_refused(runs: list[str]) -> None:
-    with pytest.raises(ValueRejectedError, match="18 MB"):
+    with pytest.raises(ValueRejectedError, match="MiB; the limit is 16"):
         add_remark(Repository.discover(), runs[0], comment="x" * (17 << 20))
 
 

@@ -640,3 +640,13 @@ Experiment('x').finish()
         GIT_CONFIG_KEY_0="safe.directory",
         GIT_CONFIG_VALUE_0="*",
     )
+
+
+def test_what_is_too_large_to_say_is_refused_before_anything_is_written(repo: Git) -> None:
+    before = repo("for-each-ref"), repo("count-objects")
+    with pytest.raises(ValueRejectedError, match="MiB together"):
+        Experiment("x", metadata="\x01" * (3 << 20))
+    assert (repo("for-each-ref"), repo("count-objects")) == before
+    with Experiment("x") as exp, pytest.raises(ValueRejectedError, match="comment"):
+        exp.note("x" * (9 << 20))
+    assert latest().status == "finished"

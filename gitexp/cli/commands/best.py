@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from gitexp.cli.commands import log
-from gitexp.cli.commands.log import value_of
 from gitexp.cli.context import Context
 from gitexp.errors import GitexpError, UsageError
 from gitexp.memory import Memory, Ranking
-from gitexp.render.text import cell, exact, safe, short, stamp
+from gitexp.render.text import cell, safe, short
 
 _SOURCES = {"option": "as asked", "settings": "by exprag.goal", "name": "by its name"}
 
@@ -50,12 +47,12 @@ def run(args: Namespace, context: Context) -> int:
     if context.output.json:
         context.output.data(as_json(ranking, args.top))
         return 0
-    show = cell if context.output.terminal else exact
+    show = log.shower(context.output)
     columns = choose_columns(args.columns, ranking, context.memory)
     header = ["run", "name", ranking.metric, "step", *columns]
     rows = [
         [show(value) for value in (short(run.id), run.name, value, step)]
-        + [_shown(show, value_of(run, column)) for column in columns]
+        + [show(log.value_of(run, column)) for column in columns]
         for run, value, step in ranking.rows[: args.top]
     ]
     context.output.table([safe(name) for name in header], rows)
@@ -94,10 +91,6 @@ def choose_columns(asked: str | None, ranking: Ranking, memory: Memory) -> list[
     names = sorted({name for known in fields for name in known})
     differing = [n for n in names if len({cell(known.get(n)) for known in fields}) > 1]
     return ["status", "started", *differing]
-
-
-def _shown(show: Callable[[Any], str], value: Any) -> str:
-    return stamp(value) if isinstance(value, datetime) else show(value)
 
 
 def as_json(ranking: Ranking, top: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gitexp.cli.context import Context
-from gitexp.cli.output import print_hint
+from gitexp.cli.output import Output, print_hint
 from gitexp.errors import GitexpError, UsageError
 from gitexp.naming import resolve_name
 from gitexp.render.text import ago, cell, exact, safe, short, stamp
@@ -90,7 +90,7 @@ def run(args: Namespace, context: Context) -> int:
         hint = "No run is recorded here yet; record one with 'git exp run -- COMMAND'."
         print_hint("No run fits." if everything else hint)
         return 0
-    show = _for_people(datetime.now(UTC)) if context.output.terminal else _for_programs
+    show = shower(context.output)
     rows = [[show(value_of(run, column)) for column in columns] for run in runs]
     with context.output.pager(context.repository):
         context.output.table([safe(column) for column in columns], rows)
@@ -175,6 +175,11 @@ def value_of(run: Run, column: str) -> Any:
     if column in run.metrics:
         return run.value(column)
     return run.fields().get(column)
+
+
+def shower(output: Output) -> Callable[[Any], str]:
+    """Return how to write a value: short on a terminal, exact in a pipe."""
+    return _for_people(datetime.now(UTC)) if output.terminal else _for_programs
 
 
 def _for_people(now: datetime) -> Callable[[Any], str]:
