@@ -129,19 +129,7 @@ class Experiment:
         if not name.strip():
             raise UsageError("The experiment's name is empty.", "Give it a name.")
         _require_small(about)
-        outer = os.environ.get("GITEXP_RUN")
-        if outer and outer not in _joined:
-            self._run = _join(outer)
-            about["add_tags"] = about.pop("tags")
-            about["inputs"] = _fingerprints(self._run.repository, inputs)
-            self._run.remark(name=self._name, **about)
-        else:
-            repository = Repository.discover()
-            own = sys.orig_argv if command is None else command
-            about["parent"] = _run_id(parent or outer or None)
-            about["command"] = _texts(own, "command")
-            about["inputs"] = _fingerprints(repository, inputs)
-            self._run = _start(repository, self._name, about)
+        self._run = _join_or_start(self._name, about, inputs, parent, command)
         self._track = self._run.journal.track
         self._finalizer = weakref.finalize(self, self._run.end_at_exit)
 
@@ -333,6 +321,27 @@ class _LiveRun:
             shutil.copyfile(source, target)
         except OSError as error:
             raise write_error(error, f"keep {source}") from error
+
+
+def _join_or_start(
+    name: str,
+    about: dict[str, Any],
+    inputs: Iterable[str | os.PathLike[str]],
+    parent: str | None,
+    command: Iterable[str] | None,
+) -> _LiveRun:
+    """Join the run that the environment names, unless this process did so before, or start one."""
+    outer = os.environ.get("GITEXP_RUN")
+    if outer and outer not in _joined:
+        run = _join(outer)
+        tags, rest = about["tags"], {key: about[key] for key in about if key != "tags"}
+        run.remark(name=name, add_tags=tags, inputs=_fingerprints(run.repository, inputs), **rest)
+        return run
+    repository = Repository.discover()
+    about["parent"] = _run_id(parent or outer or None)
+    about["command"] = _texts(sys.orig_argv if command is None else command, "command")
+    about["inputs"] = _fingerprints(repository, inputs)
+    return _start(repository, name, about)
 
 
 def _start(repository: Repository, name: str, about: dict[str, Any]) -> _LiveRun:
