@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -27,7 +28,7 @@ from gitexp.errors import GitexpError, GitexpWarning, RunEndedError, UsageError,
 from gitexp.git.commit import identity
 from gitexp.git.refs import is_run_id, run_ref
 from gitexp.git.repository import Repository
-from gitexp.git.write import delete_ref, write_error
+from gitexp.git.write import delete_ref, is_moving_refs, write_error
 from gitexp.inputs import StatCache, fingerprint
 from gitexp.journal import (
     Ending,
@@ -227,6 +228,10 @@ class Experiment:
         if status not in get_args(Status):
             known = ", ".join(get_args(Status))
             raise UsageError(f"{status!r} is not the status of a run.", f"Use one of {known}.")
+        if error is not None and not isinstance(error, Failure):
+            raise UsageError("error is not a Failure.", "Pass gitexp.records.facts.Failure.")
+        if exit_code is not None:
+            exit_code = require_integer(int(exit_code), "exit_code")
         if self._run is not None:
             self._run.end(status, error, exit_code)
             self._finalizer.detach()
@@ -282,10 +287,14 @@ class _LiveRun:
             if self._owned:
                 self.journal.add(Ending(_time_ns(), status, exit_code, error))
                 self.journal.refuse()
-                seal_own(self.repository, self.journal)
             else:
                 self.journal.refuse()
                 self.journal.close()
+            if is_moving_refs():
+                return  # collected while this thread seals another run: the next command seals
+            if self._owned:
+                seal_own(self.repository, self.journal)
+            else:
                 seal_if_over(self.repository, self.run_id)
         except RunEndedError:
             return  # who found the run without a living owner sealed it
@@ -296,6 +305,8 @@ class _LiveRun:
                 GitexpWarning,
                 stacklevel=3,
             )
+        finally:
+            self.journal.close()
 
     def remark(self, **fields: Any) -> None:
         user, email = identity(self.repository)
@@ -306,10 +317,12 @@ class _LiveRun:
             self.journal.add(RemarkFact(time=format_time(_time_ns()), by=by, **given))
 
     def keep_file(self, source: Path, name: str) -> None:
-        folder = files_folder(self.repository, self.run_id)
-        target = folder / name
+        name = clean_text(name)
         if not _is_inside(name):
             raise UsageError(f"The name {name!r} leads out of the run's folder.")
+        if any(_GITS_OWN.fullmatch(part) for part in Path(name).parts):
+            raise UsageError(f"git keeps no file of the name {name!r}.", "Choose another.")
+        target = files_folder(self.repository, self.run_id) / name
         try:
             size = source.stat().st_size
             if size > MAX_FILE_BYTES:
@@ -317,6 +330,7 @@ class _LiveRun:
                     f"{source} has {size / 1e6:.0f} MB; a file kept with a run has at most 50 MiB.",
                     "Keep it elsewhere and track its path.",
                 )
+            self.journal.hold()
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         except OSError as error:
@@ -472,6 +486,10 @@ def _keep_patches(repository: Repository, run_id: str, patches: Mapping[str, byt
         name = f"submodules/{path}.patch"
         if _is_inside(name):
             _write_file(files_folder(repository, run_id) / name, patch)
+
+
+_GITS_OWN = re.compile(r"(\.git|git~\d+)([ .]*|:.*)", re.IGNORECASE)
+"""Parts of a path that git refuses in a tree, on any system."""
 
 
 def _is_inside(name: str) -> bool:

@@ -227,6 +227,12 @@ class Journal:
         """Append a fact."""
         self.append(frame(_encode(note)))
 
+    def hold(self) -> None:
+        """Be one of the journal's writers, so that nobody seals it; raise what `track` raises."""
+        with self._lock:
+            if self._descriptor < 0 or self._write is _refuse:
+                self.append(b"")
+
     def refuse(self) -> None:
         """Take no more: from now on whoever appends is told that the run has ended."""
         with self._lock:
@@ -338,6 +344,7 @@ def claim(path: Path) -> Iterator[bool]:
     try:
         yield _flock(descriptor, "LOCK_EX", "LOCK_NB") and _is_at(descriptor, path)
     finally:
+        _flock(descriptor, "LOCK_UN")  # a child forked meanwhile has the descriptor too
         os.close(descriptor)
 
 
@@ -384,6 +391,11 @@ class JournalReader:
         payload = self._data[start : start + size]
         return payload if _digest(payload) == digest else None
 
+    def _begins(self, start: int) -> bool:
+        """Say whether a payload can start here: a digest over 16 MiB is not taken in vain."""
+        head = self._data[start : start + 6]
+        return head[:1] == b"\x94" or head[1:] == b"\xa4kind" or head[:1] in (b"\xde", b"\xdf")
+
     def _is_torn(self, position: int) -> bool:
         """Say whether what stands at a position is the beginning of a frame, cut off."""
         left = len(self._data) - position - _HEADER.size
@@ -397,7 +409,7 @@ class JournalReader:
         """Return where the next whole frame starts at or after a position; the end if nowhere."""
         mark = bytes([MARK >> 24])
         while (found := self._data.find(mark, position + 3)) >= 0:
-            if self._payload(found - 3) is not None:
+            if self._begins(found + 9) and self._payload(found - 3) is not None:
                 return found - 3
             position = found - 2
         return len(self._data)

@@ -16,8 +16,11 @@ from types import FrameType, TracebackType
 from typing import Protocol
 
 from gitexp.records.facts import Failure, Status
+from gitexp.records.values import clean_text
 
 _TAIL_LINES = 20
+_MAX_TEXT = 64 << 10
+"""A longer message says no more, and a line of the store is bounded."""
 
 
 class Ends(Protocol):
@@ -63,17 +66,23 @@ def describe_exception(error: BaseException) -> tuple[Status, Failure | None, in
         code = error.code
         if code is None or code == 0:
             return "finished", None, 0
-        if isinstance(code, int):
-            return "failed", None, code
-        return "failed", Failure("SystemExit", str(code)), 1
+        if isinstance(code, int) and abs(code) < 1 << 31:
+            return "failed", None, int(code)
+        return "failed", Failure("SystemExit", _text(code)), 1
     lines = "".join(traceback.format_exception(error)).splitlines()
     kind = type(error)
-    name = (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    return "crashed", Failure(name, str(error), "\n".join(lines[-_TAIL_LINES:])), 1
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    tail = clean_text("\n".join(lines[-_TAIL_LINES:])[-_MAX_TEXT:])
+    return "crashed", Failure(_text(f"{module}{kind.__qualname__}"), _text(error), tail), 1
+
+
+def _text(value: object) -> str:
+    """Return the text of anything that an exception carries, fit to be stored."""
+    try:
+        text = str(value)
+    except Exception as failure:  # noqa: BLE001 - an exception whose text fails is still recorded
+        text = f"({type(failure).__name__} while asking for its text)"
+    return clean_text(text[:_MAX_TEXT])
 
 
 class _Terminated(SystemExit):

@@ -8,11 +8,14 @@ process vanished gets its `Ending` written into the journal first, then takes th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from gitexp.command.log import PIECE, read_log
 from gitexp.errors import GitexpError, MissingObjectError
@@ -33,11 +36,21 @@ from gitexp.journal import (
     live_runs,
     read_journal,
 )
-from gitexp.records.facts import EndFact, Fact, RemarkFact, RunFact, encode_fact
+from gitexp.records.facts import (
+    MAX_LINE_BYTES,
+    EndFact,
+    Fact,
+    RemarkFact,
+    RunFact,
+    encode_fact,
+)
 from gitexp.records.series import SeriesEncoder, log_digest
 from gitexp.records.times import format_time, parse_time
 from gitexp.store.batch import Batch, environment_path, file_path, missing_files, write_batch
 from gitexp.store.shard import shard_name
+
+MAX_SUMMARIES = 10_000
+"""A run with more metrics than this has summaries of the first ones only."""
 
 _ABANDONED_SECONDS = 3600.0
 """Leftovers without a journal (of a start that was killed) are removed after so long."""
@@ -73,7 +86,7 @@ class Folded:
             error=ending.error,
             duration=round(max(ending.time_ns / 1e9 - started, 0.0), 6),
             calls=self.series.calls,
-            metrics=self.series.summaries(),
+            metrics=dict(itertools.islice(self.series.summaries().items(), MAX_SUMMARIES)),
             digest=log_digest(self.series.lines) if self.series.lines else None,
             lost_bytes=self.lost_bytes,
         )
@@ -165,6 +178,8 @@ def _recover_run(repository: Repository, run_id: str) -> Recovered | None:
         return Recovered(run_id, None, write_error(error, "seal it"))
     except GitexpError as error:
         return Recovered(run_id, None, error)
+    except Exception as error:  # noqa: BLE001 - one journal must never stop the others
+        return Recovered(run_id, None, GitexpError(f"{type(error).__name__}: {error}"))
 
 
 def _recover_claimed(repository: Repository, path: Path) -> Recovered | None:
@@ -211,7 +226,7 @@ def _seal(repository: Repository, path: Path) -> str:
     folded = fold(path)
     ending = folded.ending or Ending(folded.last_ns or time.time_ns(), "crashed")
     run = folded.run or _run_from_snapshot(repository, run_id)
-    end = folded.end_fact(run, ending)
+    end = _fitting(folded.end_fact(run, ending))
     said: list[Fact] = [run, *folded.remarks, end]
     facts = [encode_fact(fact) for fact in said]
     metrics = {run_id: folded.series.lines} if folded.series.lines else {}
@@ -220,6 +235,14 @@ def _seal(repository: Repository, path: Path) -> str:
     write_batch(repository, shard, Batch({run_id: facts}, metrics, files))
     _dispose(repository, path, damaged=folded.lost_bytes > folded.torn_bytes)
     return end.status
+
+
+def _fitting(end: EndFact) -> EndFact:
+    """Return the end with as many summaries as readers take in a line; the log has them all."""
+    while len(encode_fact(end)) > MAX_LINE_BYTES:
+        half = itertools.islice(end.metrics.items(), len(end.metrics) // 2)
+        end = msgspec.structs.replace(end, metrics=dict(half))
+    return end
 
 
 def create_handle(repository: Repository, run_id: str) -> None:
@@ -260,10 +283,10 @@ def waiting_files(folder: Path) -> dict[str, bytes | Path]:
     files: dict[str, bytes | Path] = {}
     for name, path in sorted(paths.items()):
         log, is_piece, _ = name.partition(PIECE)
-        if not is_piece:
-            files[name] = path
-        elif log in paths:
+        if is_piece and log in paths:
             files[log] = read_log(paths[log])
+        else:
+            files[name] = path
     return files
 
 

@@ -92,7 +92,7 @@ def update_tree(
                 return None
             blobs = {path: _write_blob(repo, content) for path, content in changes.items()}
             tree = _write_tree(repo, base, blobs)
-        except (pygit2.GitError, KeyError, OSError) as error:
+        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
             raise write_error(error, f"write to {ref}") from error
         parents = [str(tip)] if tip is not None else []
         return pygit2.Oid(hex=write_commit(repository, message, str(tree), parents))

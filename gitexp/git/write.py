@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,13 @@ STALE_LOCK_SECONDS = 1.0
 """A dead predecessor's lock file is removed after it stood unchanged for so long."""
 
 Result = TypeVar("Result")
+
+_moving = threading.local()
+
+
+def is_moving_refs() -> bool:
+    """Say whether this thread is in `writer_lock`: a finaliser must not queue behind itself."""
+    return bool(getattr(_moving, "depth", 0))
 
 
 class _RetryableError(Exception):
@@ -56,10 +64,14 @@ def write_error(error: Exception, doing: str) -> GitexpError:
 
 def ref_target(repo: pygit2.Repository, name: str) -> pygit2.Oid | None:
     """Return what a ref names; None where it does not exist."""
+    import pygit2
+
     try:
         target = repo.references[name].target
     except KeyError:
         return None
+    except pygit2.GitError as error:
+        raise write_error(error, f"read {name}") from error
     if isinstance(target, str):
         raise GitexpError(f"{name} is a symbolic ref; gitexp never writes one.")
     return target
@@ -196,6 +208,16 @@ def writer_lock(repository: Repository, name: str) -> Iterator[None]:
     Advisory: where the file system has no locks, writers go on without (refs still move by
     compare-and-swap only).
     """
+    _moving.depth = getattr(_moving, "depth", 0) + 1
+    try:
+        with _locked(repository, name):
+            yield
+    finally:
+        _moving.depth -= 1
+
+
+@contextlib.contextmanager
+def _locked(repository: Repository, name: str) -> Iterator[None]:
     descriptor = _open_lock(repository.home / "lock")
     try:
         if not _wait_for_lock(descriptor):
@@ -209,8 +231,15 @@ def writer_lock(repository: Repository, name: str) -> Iterator[None]:
             yield
         finally:
             os.ftruncate(descriptor, 0)
+            _unlock(descriptor)  # a child forked meanwhile has the descriptor too
     finally:
         os.close(descriptor)
+
+
+def _unlock(descriptor: int) -> None:
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _note_holder(descriptor: int, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitexp.records.values import MAX_DEPTH
+from gitexp.records.values import MAX_DEPTH, number_from_json
 
 SCHEMA = 1
 """The version of the line formats that this gitexp writes and fully reads."""
@@ -118,6 +118,11 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     mean: float | None = None
     step_of_min: int | None = None
     step_of_max: int | None = None
+
+    def __post_init__(self) -> None:
+        for value in (self.first, self.last):
+            if isinstance(value, str) and number_from_json(value) is value:
+                raise ValueError(f"{value!r} is no number")
 
 
 class RunFact(

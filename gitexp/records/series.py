@@ -351,12 +351,20 @@ def _split(value: Any, prefix: KeyPath, keys: list[KeyPath], leaves: list[Any]) 
         leaves.append(value)
         return
     for key, item in value.items():
-        path = (*prefix, key if type(key) is str else str(key))
+        path = (*prefix, key if type(key) is str else _key_text(key, value))
         if type(item) is dict:
             _split(item, path, keys, leaves)
         else:
             keys.append(path)
             leaves.append(item)
+
+
+def _key_text(key: Any, beside: dict[Any, Any]) -> str:
+    """Return a key that is no text as one that stands for no other key of its dict."""
+    text = str(key)
+    while text in beside:
+        text += "'"
+    return text
 
 
 def _step_of(value: Any, number: int) -> int:
@@ -382,16 +390,27 @@ def decode_line(line: bytes) -> SeriesLine:
     count = len(series.times)
     if len(series.keys) != len(series.columns):
         raise BadLineError("columns, keys and times do not have one length")
+    if not series.keys:
+        raise BadLineError("the line has no columns")
+    if any(n < 1 for _, n in series.notes):
+        raise BadLineError("a note holds for less than one call")
     if series.notes and sum(n for _, n in series.notes) != count:
         raise BadLineError("notes do not describe as many calls as there are times")
     return series
 
 
 def calls(lines: Iterable[bytes]) -> list[Call]:
-    """Return everything that was tracked, in order, from the lines in any order."""
-    found = [call for line in set(lines) for call in _line_calls(decode_line(line))]
-    found.sort(key=lambda call: (call.number, call.time_ms))
-    return found
+    """Return everything that was tracked, in order, from the lines in any order.
+
+    A run that was sealed twice from a journal that had grown has calls in two lines: they count
+    once.
+    """
+    found = {
+        (call.number, call.time_ms, call.step): call
+        for line in set(lines)
+        for call in _line_calls(decode_line(line))
+    }
+    return [found[key] for key in sorted(found)]
 
 
 def _line_calls(series: SeriesLine) -> Iterator[Call]:
@@ -442,7 +461,7 @@ def history(lines: Iterable[bytes], metric: str) -> list[Point]:
         lines: The metric log, in any order.
         metric: Full dotted path.
     """
-    found: list[tuple[int, Point]] = []
+    found: dict[tuple[int, int, int], Point] = {}
     for line in set(lines):
         series = decode_line(line)
         for key, column in zip(series.keys, series.columns, strict=True):
@@ -455,9 +474,8 @@ def history(lines: Iterable[bytes], metric: str) -> list[Point]:
             values = _values(column, count)
             for number, step, time_ms, value in zip(numbers, steps, times, values, strict=True):
                 if type(value) in (int, float):
-                    found.append((number, Point(step, time_ms, value)))
-    found.sort(key=lambda pair: pair[0])
-    return [point for _, point in found]
+                    found[number, time_ms, step] = Point(step, time_ms, value)
+    return [found[key] for key in sorted(found)]
 
 
 def log_digest(lines: Iterable[bytes]) -> str:
