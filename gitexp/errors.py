@@ -74,10 +74,6 @@ class RunEndedError(GitexpError):
     """The run has ended: nothing more can be tracked in it."""
 
 
-class SnapshotError(GitexpError):
-    """The code state could not be recorded."""
-
-
 class CheckoutError(GitexpError):
     """A checkout would lose work or cannot be done here; nothing was changed."""
 

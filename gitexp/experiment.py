@@ -111,10 +111,9 @@ class Experiment:
             UsageError: The name is empty.
             GitexpError: The run could not be recorded; nothing was left behind.
         """
-        self._disabled = os.environ.get("GITEXP_MODE", "").lower() == "disabled"
         self._name = name
         self._track: Callable[[Any, str | None, int | None], None] = _track_nothing
-        if self._disabled:
+        if os.environ.get("GITEXP_MODE", "").lower() == "disabled":
             self._run: _LiveRun | None = None
             return
         about = _about(

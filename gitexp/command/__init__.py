@@ -18,7 +18,7 @@ reader that goes away (``| head``) ends the passing on, not the command.
 """
 
 from gitexp.command.child import CommandStatus
-from gitexp.command.log import read_log, remove_log
+from gitexp.command.log import LOG_NAME, read_log, remove_log
 from gitexp.command.run import CommandResult, run_command
 
-__all__ = ["CommandResult", "CommandStatus", "read_log", "remove_log", "run_command"]
+__all__ = ["LOG_NAME", "CommandResult", "CommandStatus", "read_log", "remove_log", "run_command"]

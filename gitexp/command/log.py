@@ -26,6 +26,9 @@ from gitexp.errors import GitexpError, GitexpWarning
 PIECE = ".tail-"
 """What stands between the name of a log and the rest of a segment's name."""
 
+LOG_NAME = "run.log"
+"""Under this name the log of its command is kept with a run."""
+
 TAIL_BYTES = 8 << 10
 """How much of the end of the output is kept in memory, to say why a command failed."""
 

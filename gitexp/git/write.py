@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from gitexp.errors import ConflictError, GitexpError, MissingObjectError
 from gitexp.git.read import list_refs
@@ -33,8 +33,6 @@ RETRY_SECONDS = 30.0
 """How long a writer keeps trying; a shard update takes milliseconds."""
 STALE_LOCK_SECONDS = 1.0
 """A dead predecessor's lock file is removed after it stood unchanged for so long."""
-
-Result = TypeVar("Result")
 
 _moving = threading.local()
 
@@ -172,7 +170,7 @@ def _without_reflog(repository: Repository, name: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def retry(repository: Repository, name: str, attempt: Callable[[], Result]) -> Result:
+def retry(repository: Repository, name: str, attempt: Callable[[], None]) -> None:
     """Call ``attempt`` until it is not beaten by others, with jittered pauses.
 
     Raises:

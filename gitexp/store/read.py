@@ -16,7 +16,6 @@ from gitexp.git import refs
 from gitexp.git.read import TreeEntry, list_refs, list_tree, read_blobs
 from gitexp.git.repository import Repository
 from gitexp.records.facts import BadLineError, Fact, OpaqueFact, decode_fact
-from gitexp.records.values import MAX_DEPTH
 from gitexp.store.batch import environment_path, file_path, split_lines
 
 _MISSING = "the note's object is missing"
@@ -99,20 +98,6 @@ def _add(stored: StoredFacts, place: Problem, line: bytes) -> None:
         stored.unknown[label] = stored.unknown.get(label, 0) + 1
     else:
         stored.facts.setdefault(place.run, []).append(fact)
-
-
-def _is_too_deep(fact: Fact | OpaqueFact, line: bytes) -> bool:
-    """Say whether a fact is nested deeper than any that is written: readers recurse."""
-    if line.count(b"{") + line.count(b"[") <= MAX_DEPTH or isinstance(fact, OpaqueFact):
-        return False
-    level = [getattr(fact, name, None) or [] for name in ("parameters", "metadata")]
-    level = [value for value in level if isinstance(value, dict | list)]
-    for _ in range(MAX_DEPTH + 1):
-        groups = [value.values() if isinstance(value, dict) else value for value in level]
-        level = [item for group in groups for item in group if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def _notes(repository: Repository, tip: str) -> Iterator[tuple[str, bytes | None]]:

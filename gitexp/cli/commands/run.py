@@ -25,7 +25,7 @@ from typing import Any
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import print_error
-from gitexp.command import CommandResult, read_log, run_command
+from gitexp.command import LOG_NAME, CommandResult, read_log, run_command
 from gitexp.errors import GitexpError, GitexpWarning, UsageError, ValueRejectedError
 from gitexp.experiment import Experiment
 from gitexp.git.refs import is_run_id
@@ -37,7 +37,6 @@ from gitexp.run import Run
 from gitexp.summary import Sidecar, parse_failure, parse_summary
 
 AFTER_DASHES = "-- CMD…"
-LOG = "run.log"
 _TIMEOUT_EXIT = 124
 _SIGNAL_EXIT = 128
 _NAME_LENGTH = 60
@@ -154,7 +153,7 @@ def run(args: Namespace, context: Context) -> int:
 def _run_unrecorded(args: Namespace, context: Context) -> int:
     """Only run the command, wherever that is."""
     with tempfile.TemporaryDirectory() as folder:
-        result = _run_command(args, context, Path(folder, LOG), os.environ)
+        result = _run_command(args, context, Path(folder, LOG_NAME), os.environ)
     exit_code = _exit_code(result)
     if context.output.json:
         context.output.data({"exit_code": exit_code})
@@ -198,7 +197,7 @@ def _log_path(repository: Repository, run_id: str) -> Path:
     """Return where the log is written: with the run from the start, so that it outlives us."""
     folder = files_folder(repository, run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / LOG
+    return folder / LOG_NAME
 
 
 def _execute(args: Namespace, context: Context, experiment: Experiment, log: Path) -> CommandResult:

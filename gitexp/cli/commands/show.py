@@ -14,6 +14,7 @@ import msgspec
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import Output
+from gitexp.command import LOG_NAME, read_log
 from gitexp.compare import decode_environment
 from gitexp.errors import GitexpError
 from gitexp.git.read import resolve
@@ -23,7 +24,6 @@ from gitexp.render.run import Section, describe_environment, describe_run
 from gitexp.render.text import safe
 from gitexp.run import Run
 
-LOG_FILE = "run.log"
 """The file kept with a run that holds what its command printed."""
 
 
@@ -49,7 +49,7 @@ def run(args: Namespace, context: Context) -> int:
     memory = context.memory
     shown = memory.get(args.run)
     if args.file is not None or args.log:
-        path = LOG_FILE if args.log else args.file
+        path = LOG_NAME if args.log else args.file
         _print_file(context.output, shown, path, read_kept(memory, shown, path))
         return 0
     if context.output.json:
@@ -90,10 +90,8 @@ def read_kept(memory: Memory, shown: Run, path: str) -> bytes:
         GitexpError: The run has no such file.
     """
     files = memory.files(shown)
-    if path == LOG_FILE and shown.status == "running" and path in files:
-        from gitexp.command import read_log
-
-        return read_log(files_folder(memory.repository, shown.id) / LOG_FILE)
+    if path == LOG_NAME and shown.status == "running" and path in files:
+        return read_log(files_folder(memory.repository, shown.id) / LOG_NAME)
     if path not in files:
         hint = f"It has: {', '.join(files)}." if files else "No file was kept with it."
         raise GitexpError(f"Run {shown.id[:12]} has no file {path!r}.", hint)
