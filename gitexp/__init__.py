@@ -6,9 +6,10 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from gitexp.errors import GitexpError, GitexpWarning
     from gitexp.experiment import Experiment
     from gitexp.memory import Memory

@@ -30,6 +30,19 @@ class UsageError(GitexpError):
     exit_code = 2
 
 
+class QueryError(UsageError):
+    """An expression, as in ``--where``, cannot be understood or answered.
+
+    The message has several lines where it points at a place: a sentence, the line of the
+    expression, and a caret under the place.
+
+    Attributes:
+        position: Where in the expression, counted in characters from 0; None for the whole.
+    """
+
+    position: int | None = None
+
+
 class NoRepositoryError(GitexpError):
     """There is no git repository here, or none that gitexp can work in."""
 

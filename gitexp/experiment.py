@@ -40,8 +40,9 @@ from gitexp.journal import (
 )
 from gitexp.lifetime import describe_exception, unwatch, watch
 from gitexp.records.facts import Failure, Input, RemarkFact, RunFact, Status
+from gitexp.records.nested import clean_text
 from gitexp.records.times import format_time
-from gitexp.records.values import clean_text, plain, require_integer, require_text
+from gitexp.records.values import plain, require_integer, require_text
 from gitexp.seal import create_handle, environment_cache, seal_if_over, seal_own
 from gitexp.snapshot import Limits, take_snapshot
 

@@ -39,7 +39,8 @@ from gitexp.git.refs import is_run_id
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
 from gitexp.records.facts import DECODE_ERRORS, Failure, RemarkFact, RunFact, Status
-from gitexp.records.values import clean_text, foreign, plain, require_integer
+from gitexp.records.nested import clean_text
+from gitexp.records.values import foreign, plain, require_integer
 
 MARK = 0xE5000000
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
@@ -76,25 +77,20 @@ _decode: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[Any]).decod
 _decode_note: Callable[[bytes], Note] = msgspec.msgpack.Decoder(Note).decode
 
 
-def live_folder(repository: Repository) -> Path:
-    """Return where the journals of this clone's runs in progress stand."""
-    return repository.home / "live"
-
-
 def journal_path(repository: Repository, run_id: str) -> Path:
     """Return where the journal of a run stands while it is in progress."""
-    return live_folder(repository) / run_id
+    return repository.journals / run_id
 
 
 def files_folder(repository: Repository, run_id: str) -> Path:
     """Return where files that a run keeps wait until it is sealed."""
-    return live_folder(repository) / f"{run_id}.files"
+    return repository.journals / f"{run_id}.files"
 
 
 def live_runs(repository: Repository) -> list[str]:
     """Return the ids of the runs that have a journal."""
     try:
-        names = [path.name for path in live_folder(repository).iterdir()]
+        names = [path.name for path in repository.journals.iterdir()]
     except FileNotFoundError:
         return []
     return sorted(filter(is_run_id, names))

@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Protocol
 
 from gitexp.records.facts import Failure, Status
-from gitexp.records.values import clean_text
+from gitexp.records.nested import clean_text
 
 _TAIL_LINES = 20
 _MAX_TEXT = 64 << 10

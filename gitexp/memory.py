@@ -1,81 +1,88 @@
-"""The reader: every run of a repository, found by name, id, tag, time or metric.
+"""The reader: every run of a repository, found by name, id, tag, time, metric or expression.
 
-It walks the refs and notes of all shards through the git program (never libgit2) and merges in
-the runs in progress from their journals.
+What runs are and how they went is asked of the index, and of the journals of runs in progress;
+metric logs, files and environments are read from the shards when they are asked for. Everything
+goes through the git program: libgit2 is never loaded, nor are the decoders while the index is up
+to date.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
-from gitexp import journal, seal
-from gitexp.errors import AmbiguousError, GitexpError, RunNotFoundError, UsageError
-from gitexp.git import refs
-from gitexp.git.measure import object_sizes
-from gitexp.git.read import read_blob
-from gitexp.git.repository import Repository
-from gitexp.naming import Goal, direction, resolve_name
-from gitexp.records.facts import BadLineError, Fact
-from gitexp.records.series import Call, Point, calls, history
-from gitexp.records.times import parse_time
-from gitexp.run import By, Run, build_run
-from gitexp.store.read import (
-    Problem,
-    StoredFacts,
-    list_run_files,
-    read_environment,
-    read_facts,
-    read_metric_lines,
-    store_refs,
+from gitexp import ranking
+from gitexp.document import By, Document, moment
+from gitexp.errors import (
+    AmbiguousError,
+    GitexpError,
+    MissingObjectError,
+    RunNotFoundError,
+    UsageError,
 )
+from gitexp.git import refs
+from gitexp.git.read import list_refs, read_blob, read_trees, resolve_tree
+from gitexp.git.repository import Repository
+from gitexp.index.ask import (
+    Ask,
+    Key,
+    Source,
+    with_id,
+    with_ids,
+    with_name,
+    with_tag,
+)
+from gitexp.index.database import Index, Progress
+from gitexp.index.search import Found, Search
+from gitexp.naming import Goal, direction, resolve_name
+from gitexp.query.names import Catalog
+from gitexp.ranking import Front, Ranking, ranked, run_of
+from gitexp.records.nested import clean_text
+from gitexp.store.problem import Problem
+from gitexp.table import Tabular
 
-_SPEC_BEST = re.compile(r"best:(?P<metric>.+)")
-_SPEC_LATEST = re.compile(r"latest(?:~(?P<back>[0-9]{1,9}))?")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
 
-Answer = TypeVar("Answer")
+    from gitexp.compare import Pair
+    from gitexp.index.live import Live
+    from gitexp.notebook import Runs
+    from gitexp.query.syntax import Node
+    from gitexp.records.history import History
+    from gitexp.records.series import Call
+    from gitexp.run import Run
 
+    Answer = TypeVar("Answer")
 
-class Ranked(NamedTuple):
-    """A run's place by a metric: the number it is ranked by, and its step for ``by="best"``."""
+_SPEC_BEST = r"best:(?P<metric>.+)"
+_SPEC_LATEST = r"latest(?:~(?P<back>[0-9]{1,9}))?"
+_NAMED = 5
+"""Candidates that an error names."""
 
-    run: Run
-    value: float
-    step: int | None
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Runs ordered by a metric, best first.
-
-    Attributes:
-        metric: Full dotted path.
-        goal: Which direction was taken for better, and why.
-        skipped: How many runs have the metric but no finite value of it.
-    """
-
-    metric: str
-    goal: Goal
-    by: By
-    rows: list[Ranked]
-    skipped: int
+_WITHOUT_TREE = "SELECT id FROM run WHERE tree IS NULL"
+"""Runs whose code was not here when the index met them; it may have come since."""
 
 
-class Memory:
+class Memory(Tabular):
     """All runs that a repository remembers, as they were when it was first asked.
 
     `refresh` looks again.
     """
 
-    def __init__(self, repository: Repository) -> None:
-        """Wrap a repository; `gitexp.open` is the usual way."""
+    def __init__(self, repository: Repository, progress: Progress | None = None) -> None:
+        """Wrap a repository; `gitexp.open` is the usual way.
+
+        Args:
+            repository: Whose runs.
+            progress: Told how far the index has got, when many runs are new to it.
+        """
         self.repository = repository
+        self._progress = progress
         self._met: dict[Problem, None] = {}
 
     @classmethod
@@ -88,55 +95,132 @@ class Memory:
             NoRepositoryError: There is no repository there.
         """
         repository = Repository.discover(None if path is None else Path(path))
-        seal.recover(repository)
+        if has_journals(repository):
+            from gitexp import seal
+
+            seal.recover(repository)
         return cls(repository)
+
+    def _repr_html_(self) -> str:
+        from gitexp.notebook import memory_html
+
+        latest = [found.document for found in self.search(limit=10)]
+        return memory_html(str(self.repository.top), latest, self.count())
 
     def refresh(self) -> None:
         """Forget what was read, so that the next question reads again."""
-        for name in ("_tips", "_stored", "_live", "_runs"):
+        for name in ("_live", "_index", "_search"):
             self.__dict__.pop(name, None)
         self._met.clear()
 
+    def reindex(self) -> int:
+        """Make the index anew from the shards; return how many runs it holds."""
+        self.refresh()
+        self._index.rebuild()
+        return self.count()
+
+    @property
+    def index_path(self) -> Path | None:
+        """The file of the index; None when it is in memory, for want of a place or of runs."""
+        return self._index.path
+
     @functools.cached_property
-    def _live(self) -> dict[str, seal.Folded]:
+    def _live(self) -> Live | None:
         """Journals; read before the shards, so a run sealed in between is never missed."""
-        found: dict[str, seal.Folded] = {}
-        for run_id in journal.live_runs(self.repository):
-            try:
-                found[run_id] = seal.fold(journal.journal_path(self.repository, run_id))
-            except FileNotFoundError:
-                continue  # sealed just now: the shards have it
-            except OSError as error:
-                reason = f"its journal cannot be read: {error.strerror}"
-                self._met[Problem("live", run_id, 0, reason)] = None
-        return found
+        if not has_journals(self.repository):
+            return None
+        from gitexp.index.live import read_journals
+
+        return read_journals(self.repository)
 
     @functools.cached_property
-    def _tips(self) -> dict[str, str]:
+    def _index(self) -> Index:
         _ = self._live
-        return store_refs(self.repository)
+        return Index(self.repository, self._progress)
 
     @functools.cached_property
-    def _stored(self) -> StoredFacts:
-        return read_facts(self.repository, self._tips)
+    def _search(self) -> Search:
+        live = None
+        if self._live is not None:
+            from gitexp.index.live import live_index
 
-    @functools.cached_property
-    def _runs(self) -> dict[str, Run]:
-        runs: dict[str, Run] = {}
-        for run_id, facts in self._stored.facts.items():
-            run = build_run(run_id, facts)
-            if run is not None:
-                runs[run_id] = run
-        for run_id, folded in self._live.items():
-            if run_id not in runs and folded.run is not None:
-                live = _live_run(run_id, folded, self._stored.facts.get(run_id, ()))
-                if live is not None:
-                    runs[run_id] = live
-        return dict(sorted(runs.items(), key=lambda item: (item[1].started, item[0]), reverse=True))
+            live = live_index(self.repository, self._index, self._live.folded)
+        return Search(self._index, live, self._is_lower_better)
 
-    def runs(self) -> list[Run]:
-        """Return all runs, the latest first."""
-        return list(self._runs.values())
+    def _is_lower_better(self, metric: str) -> bool:
+        return direction(metric, self.repository.settings).lower
+
+    @property
+    def catalog(self) -> Catalog:
+        """The names of all metrics, parameters and pieces of metadata."""
+        return self._search.catalog
+
+    def metric_paths(self) -> list[str]:
+        """Return the dotted paths of all metrics that any run has, sorted."""
+        return sorted(self.catalog.metrics)
+
+    def search(
+        self,
+        where: str | Node | None = None,
+        *,
+        sort: str | None = None,
+        columns: Sequence[Node] = (),
+        limit: int | None = None,
+        among: Sequence[str] | None = None,
+    ) -> list[Found]:
+        """Return the runs that fulfil an expression, the latest first.
+
+        Args:
+            where: docs/reference/query.md; all runs by default.
+            sort: What to sort by instead: expressions with commas between them.
+            columns: What else to compute of each run.
+            limit: At most so many; all by default.
+            among: Only runs of these ids; of all by default.
+
+        Raises:
+            QueryError: An expression cannot be understood.
+        """
+        keys = [] if sort is None else _sort_keys(sort)
+        source = None if among is None else with_ids(among)
+        return self._find(Ask(as_node(where), source, keys, columns, limit))
+
+    def _find(self, ask: Ask) -> list[Found]:
+        return self._search.find(ask, datetime.now().astimezone())
+
+    def runs(
+        self, where: str | None = None, *, sort: str | None = None, limit: int | None = None
+    ) -> Runs[Run]:
+        """Return the runs that fulfil an expression, the latest first; see `search`."""
+        from gitexp.notebook import Runs
+
+        found = self.search(where, sort=sort, limit=limit)
+        return Runs(run_of(each, self) for each in found)
+
+    def count(self, where: str | Node | None = None) -> int:
+        """Return how many runs fulfil an expression; how many there are by default."""
+        return self._search.count(Ask(as_node(where)), datetime.now().astimezone())
+
+    def with_tree(self, tree: str) -> list[str]:
+        """Return the ids of the runs whose code is this tree (its id)."""
+        ids = self._search.ask("SELECT id FROM run WHERE tree = ?", [bytes.fromhex(tree)])
+        later = [run_id.hex() for (run_id,) in self._search.ask(_WITHOUT_TREE)]
+        trees = zip(later, read_trees(self.repository, later), strict=True)
+        return [run_id.hex() for (run_id,) in ids] + [r for r, found in trees if found == tree]
+
+    def replicates(self, run: Run) -> list[str]:
+        """Return the ids of the runs with a run's code, parameters and command, its own too.
+
+        Raises:
+            MissingObjectError: The run's code is not in this repository.
+        """
+        tree = resolve_tree(self.repository, run.id)
+        if tree is None:
+            raise MissingObjectError(
+                f"The code of run {run.id[:12]} is not in this repository.", "Fetch it first."
+            )
+        documents = [found.document for found in self.search(among=self.with_tree(tree))]
+        mine = next((d for d in documents if d["run"] == run.id), {})
+        return [document["run"] for document in documents if _same(document, mine)]
 
     @property
     def problems(self) -> list[Problem]:
@@ -144,23 +228,38 @@ class Memory:
 
         Metric logs are read when they are asked for; then what is damaged of them is added.
         """
-        _ = self._runs
-        problems = [*self._stored.problems, *self._met]
-        handles = {ref.removeprefix(refs.RUNS) for ref in self._tips if ref.startswith(refs.RUNS)}
-        silent = sorted(handles - self._runs.keys() - self._stored.facts.keys())
-        return problems + [Problem(refs.run_ref(i), i, 0, "no facts speak of it") for i in silent]
-
-    def missing_snapshots(self) -> list[Problem]:
-        """Return the handles whose commit is not in this repository. It costs a process."""
-        handles = {r: oid for r, oid in self._tips.items() if r.startswith(refs.RUNS)}
-        sizes = object_sizes(self.repository, list(handles.values()))
-        reason = "its snapshot is missing from this repository"
-        return [Problem(ref, oid, 0, reason) for ref, oid in handles.items() if sizes[oid] is None]
+        rows = self._index.ask(
+            lambda db: db.execute("SELECT ref, run, line, reason FROM problem").fetchall()
+        )
+        stored = [Problem(ref, run.hex(), line, reason) for ref, run, line, reason in rows]
+        live = self._live.problems if self._live else []
+        return [*stored, *live, *self._met]
 
     @property
     def unknown(self) -> dict[str, int]:
         """Lines that a newer gitexp wrote: kind and schema -> how many. They are kept as is."""
-        return self._stored.unknown
+        sql = "SELECT label, sum(lines) FROM newer GROUP BY label"
+        return dict(self._index.ask(lambda db: db.execute(sql).fetchall()))
+
+    def lost_handles(self) -> list[Problem]:
+        """Return the handles that lead nowhere: without facts, or without their commit.
+
+        It lists a ref and looks for an object for each run.
+        """
+        from gitexp.git.measure import object_sizes
+
+        handles = list_refs(self.repository, refs.RUNS)
+        known = {run_id.hex() for (run_id,) in self._search.ask("SELECT id FROM run")}
+        known |= {run_id.hex() for (run_id,) in self._search.ask("SELECT run FROM note")}
+        sizes = object_sizes(self.repository, list(handles.values()))
+        silent = [
+            Problem(ref, ref.removeprefix(refs.RUNS), 0, "no facts speak of it")
+            for ref in handles
+            if ref.removeprefix(refs.RUNS) not in known
+        ]
+        reason = "its snapshot is missing from this repository"
+        lost = [Problem(ref, oid, 0, reason) for ref, oid in handles.items() if sizes[oid] is None]
+        return silent + lost
 
     def get(self, spec: str) -> Run:
         """Return the run that a spec names.
@@ -172,38 +271,48 @@ class Memory:
             RunNotFoundError: No run answers to it.
             AmbiguousError: Several do.
         """
+        return run_of(self.find(spec), self)
+
+    def find(self, spec: str) -> Found:
+        """Return the run that a spec names, as its document; see `get`."""
         if not spec:
             raise UsageError("The run is not named.", "Give an id, 'latest', or 'best:METRIC'.")
-        if match := _SPEC_LATEST.fullmatch(spec):
+        spec = clean_text(spec)
+        if match := re.fullmatch(_SPEC_LATEST, spec):
             return self._latest(int(match["back"] or 0))
-        if match := _SPEC_BEST.fullmatch(spec):
-            return self.best(match["metric"]).rows[0].run
-        by_name = [run for run in self.runs() if run.name == spec]
-        by_tag = [run for run in self.runs() if spec in run.tags]
-        by_id = []
-        if re.fullmatch(r"[0-9a-fA-F]{4,40}", spec):
-            by_id = [run for run in self.runs() if run.id.startswith(spec.lower())]
-        for found, what in ((by_id, "id prefix"), (by_name, "name"), (by_tag, "tag")):
+        if match := re.fullmatch(_SPEC_BEST, spec):
+            return self.best(match["metric"], top=1).rows[0].found
+        for what, source in _sources(spec):
+            found = self._find(Ask(among=source, limit=_NAMED))
             if len(found) == 1:
                 return found[0]
             if found:
-                raise _ambiguous(spec, what, found)
-        hint = "List runs with 'git exp log'." if self._runs else "No run is recorded here yet."
+                raise self._ambiguous(spec, what, source, found)
+        hint = "List runs with 'git exp log'." if self.count() else "No run is recorded here yet."
         raise RunNotFoundError(f"No run answers to {spec!r}.", hint)
 
-    def _latest(self, back: int) -> Run:
-        runs = self.runs()
-        if not runs:
+    def _latest(self, back: int) -> Found:
+        found = self._find(Ask(limit=back + 1))
+        if not found:
             raise RunNotFoundError(
                 "No run is recorded here yet.", "Record one with 'git exp run -- COMMAND'."
             )
-        if back >= len(runs):
-            raise RunNotFoundError(f"There are only {len(runs)} runs.")
-        return runs[back]
+        if back >= len(found):
+            raise RunNotFoundError(f"There are only {len(found)} runs.")
+        return found[back]
 
-    def metric_paths(self) -> list[str]:
-        """Return the dotted paths of all metrics that any run has, sorted."""
-        return sorted({path for run in self._runs.values() for path in run.metrics})
+    def _ambiguous(
+        self, spec: str, what: str, source: Source, found: list[Found]
+    ) -> AmbiguousError:
+        count = self._search.count(Ask(among=source), datetime.now().astimezone())
+        shown = ", ".join(
+            f"{f.document['run'][:12]} ({moment(f.document, 'started'):%Y-%m-%d %H:%M})"
+            for f in found
+        )
+        more = f" and {count - len(found)} more" if count > len(found) else ""
+        return AmbiguousError(
+            f"The {what} {spec!r} fits {count} runs: {shown}{more}.", "Use a longer id."
+        )
 
     def best(
         self,
@@ -211,7 +320,9 @@ class Memory:
         *,
         by: By = "best",
         lower: bool | None = None,
-        runs: Iterable[Run] | None = None,
+        where: str | Node | None = None,
+        top: int | None = 10,
+        columns: Sequence[Node] = (),
     ) -> Ranking:
         """Rank runs by a metric, best first; ties go to the earlier run.
 
@@ -219,37 +330,66 @@ class Memory:
             metric: Its path or an unambiguous suffix.
             by: Rank by the best value reached, the last, or the mean.
             lower: Lower is better; by default from the settings, else from the metric's name.
-            runs: Only these.
+            where: Only runs that fulfil this expression.
+            top: At most so many; None for all.
+            columns: What else to compute of each run.
 
         Raises:
             GitexpError: No run has the metric, or none has a finite value of it.
             AmbiguousError: The name fits several metrics.
+            QueryError: The expression cannot be understood.
         """
-        path = resolve_name(metric, self.metric_paths())
-        goal = direction(path, self.repository.settings, lower)
-        rows: list[Ranked] = []
-        skipped = 0
-        for run in self.runs() if runs is None else runs:
-            summary = run.metrics.get(path)
-            if summary is None:
-                continue
-            value = run.value(path, by, lower=goal.lower)
-            if value is None or not math.isfinite(value):
-                skipped += 1
-                continue
-            step = summary.step_of_min if goal.lower else summary.step_of_max
-            rows.append(Ranked(run, value, step if by == "best" else None))
-        if not rows:
-            raise GitexpError(f"No run has a finite value of {path}.")
-        sign = 1 if goal.lower else -1
-        rows.sort(key=lambda row: (sign * row.value, row.run.started, row.run.id))
+        path, goal = self._goal(metric, lower)
+        keys = [ranking.key(path, goal, by)]
+        ask = Ask(as_node(where), None, keys, columns, top, finite=True, earliest=True)
+        found = self._find(ask)
+        if not found:
+            which = "No run" if ask.where is None else "No run that fits"
+            raise GitexpError(f"{which} has a finite value of {path}.")
+        skipped = self._search.count_unranked(ask, datetime.now().astimezone())
+        rows = [ranked(each, path, goal, by, self) for each in found]
         return Ranking(path, goal, by, rows, skipped)
+
+    def front(
+        self,
+        metrics: Sequence[str],
+        *,
+        by: By = "best",
+        lower: bool | None = None,
+        where: str | Node | None = None,
+        columns: Sequence[Node] = (),
+    ) -> Front:
+        """Return the runs that no other run beats in all of several metrics (the Pareto front).
+
+        Args:
+            metrics: Paths or unambiguous suffixes.
+            by: Which value of a run counts.
+            lower: Lower is better, for all metrics; by default as for each alone.
+            where: Only runs that fulfil this expression.
+            columns: What else to compute of each run.
+
+        Raises:
+            GitexpError: No run has a finite value of all metrics.
+        """
+        goals = dict(self._goal(metric, lower) for metric in metrics)
+        keys = [ranking.key(path, goal, by) for path, goal in goals.items()]
+        ask = Ask(as_node(where), None, keys, columns, finite=True, earliest=True)
+        front = ranking.front(self._find(ask), goals, by)
+        if not front.rows:
+            raise GitexpError(f"No run has a finite value of each of {', '.join(goals)}.")
+        return front
+
+    def _goal(self, metric: str, lower: bool | None) -> tuple[str, Goal]:
+        path = resolve_name(metric, self.metric_paths())
+        return path, direction(path, self.repository.settings, lower)
 
     def calls(self, run: Run) -> list[Call]:
         """Return everything a run tracked, in order, with notes."""
+        from gitexp.records.series import calls
+
         return self._ask_log(run, calls)
 
-    def history(self, run: Run, metric: str) -> list[Point]:
+    def history(self, run: Run, metric: str) -> History:
         """Return the values of one metric in the order they were tracked.
 
         Raises:
@@ -257,14 +397,24 @@ class Memory:
             AmbiguousError: The name fits several.
         """
         path = resolve_name(metric, run.metrics)
-        return self._ask_log(run, lambda lines: history(lines, path))
+        return self.histories(run, [path])[path]
+
+    def histories(self, run: Run, metrics: Sequence[str]) -> dict[str, History]:
+        """Return the values of several metrics, by their full paths, reading the log once."""
+        from gitexp.records.history import read_history
+
+        return self._ask_log(run, lambda lines: {m: read_history(lines, m) for m in metrics})
 
     def _ask_log(self, run: Run, ask: Callable[[list[bytes]], Answer]) -> Answer:
         """Return what ``ask`` makes of a run's metric log, damaged lines left out and noted."""
-        live = self._live.get(run.id)
+        from gitexp.records.facts import BadLineError
+        from gitexp.store.read import read_metric_lines
+
+        live = self._live.folded.get(run.id) if self._live else None
         if live is not None:
             return ask(live.series.lines)
-        lines, problems = read_metric_lines(self.repository, self._tips, run.id)
+        tips = list_refs(self.repository, refs.METRICS)
+        lines, problems = read_metric_lines(self.repository, tips, run.id)
         self._met |= dict.fromkeys(problems)
         try:
             return ask(list(lines))
@@ -272,6 +422,9 @@ class Memory:
             return ask([line for line, place in lines.items() if self._is_sound(line, place)])
 
     def _is_sound(self, line: bytes, place: Problem) -> bool:
+        from gitexp.records.facts import BadLineError
+        from gitexp.records.series import calls
+
         try:
             calls([line])
         except (BadLineError, RecursionError) as error:
@@ -281,16 +434,27 @@ class Memory:
 
     def files(self, run: Run) -> dict[str, int | None]:
         """Return path -> bytes of the files kept with a run; None for a missing object."""
-        if run.id in self._live:
+        from gitexp.git.measure import object_sizes
+        from gitexp.store.read import list_run_files
+
+        if self._is_live(run):
             return {name: len(content) for name, content in self._waiting_files(run).items()}
-        stored = list_run_files(self.repository, self._tips, run.id)
+        stored = list_run_files(self.repository, self._file_tips(), run.id)
         sizes = object_sizes(self.repository, list(stored.values()))
         return {path: sizes[oid] for path, oid in stored.items()}
 
+    def _file_tips(self) -> dict[str, str]:
+        return list_refs(self.repository, refs.FILES)
+
+    def _is_live(self, run: Run) -> bool:
+        return self._live is not None and run.id in self._live.folded
+
     def _waiting_files(self, run: Run) -> dict[str, bytes]:
         """Return the files of a run in progress, which no shard has yet."""
-        if run.id not in self._live:
+        if not self._is_live(run):
             return {}
+        from gitexp import journal, seal
+
         waiting = seal.waiting_files(journal.files_folder(self.repository, run.id))
         return {name: c if isinstance(c, bytes) else c.read_bytes() for name, c in waiting.items()}
 
@@ -300,57 +464,85 @@ class Memory:
         Raises:
             GitexpError: There is none of that name, or its object is missing.
         """
+        from gitexp.store.read import list_run_files
+
         waiting = self._waiting_files(run)
         if path in waiting:
             return waiting[path]
-        oid = list_run_files(self.repository, self._tips, run.id).get(path)
+        oid = list_run_files(self.repository, self._file_tips(), run.id).get(path)
         content = read_blob(self.repository, oid) if oid is not None else None
         if content is None:
             raise GitexpError(f"Run {run.id[:12]} has no file {path!r}.")
         return content
 
-    def environment(self, run: Run) -> bytes | None:
-        """Return a run's environment record as JSON; None where it is not known here."""
-        if run.environment is None:
+    def environment(self, digest: str | None) -> bytes | None:
+        """Return an environment record as JSON, by its digest; None where it is not known here."""
+        if digest is None:
             return None
-        stored = read_environment(self.repository, self._tips, run.environment)
+        from gitexp.store.read import read_environment
+
+        stored = read_environment(self.repository, self._file_tips(), digest)
         if stored is not None:
             return stored
-        waiting = seal.environment_cache(self.repository, run.environment)
+        from gitexp import seal
+
+        waiting = seal.environment_cache(self.repository, digest)
         return waiting.read_bytes() if waiting.exists() else None
+
+    def diff(self, a: Run, b: Run) -> Pair:
+        """Return what differs between two runs beside their code.
+
+        Args:
+            a: The older state, as in ``git diff A B``.
+            b: The other.
+        """
+        from gitexp.compare import compare
+
+        environments = [self.environment(run.environment) for run in (a, b)]
+        return compare(a, b, *environments, settings=self.repository.settings)
 
 
 def is_relative_spec(text: str) -> bool:
     """Say whether a text names a run by its place, whatever runs, names and tags there are."""
-    return bool(_SPEC_LATEST.fullmatch(text) or _SPEC_BEST.fullmatch(text))
+    return bool(re.fullmatch(_SPEC_LATEST, text) or re.fullmatch(_SPEC_BEST, text))
 
 
-def _live_run(run_id: str, folded: seal.Folded, stored: Iterable[Fact]) -> Run | None:
-    """Return a run in progress, from its journal and what was remarked in the store so far."""
-    if folded.run is None:
-        return None
-    run = build_run(run_id, [folded.run, *folded.remarks, *stored])
-    if run is None:
-        return None
-    if folded.ending is None:
-        gone = folded.owner is not None and journal.is_dead(folded.owner)
-        run.status = "crashed" if gone else "running"
-    else:
-        run.status = folded.ending.status
-    run.metrics = folded.series.summaries()
-    run.calls = folded.series.calls
-    last_ns = folded.ending.time_ns if folded.ending else folded.last_ns
-    if last_ns:
-        end = folded.end_fact(folded.run, journal.Ending(last_ns, "finished"))
-        run.ended, run.duration = parse_time(end.time), end.duration
-    if folded.ending:
-        run.error, run.exit_code = folded.ending.error, folded.ending.exit_code
-    return run
+def has_journals(repository: Repository) -> bool:
+    """Say whether there may be runs in progress, without loading what reads them."""
+    try:
+        with os.scandir(repository.journals) as entries:
+            return next(entries, None) is not None
+    except FileNotFoundError:
+        return False
 
 
-def _ambiguous(spec: str, what: str, found: list[Run]) -> AmbiguousError:
-    shown = ", ".join(f"{run.id[:12]} ({run.started:%Y-%m-%d %H:%M})" for run in found[:5])
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004
-    return AmbiguousError(
-        f"The {what} {spec!r} fits {len(found)} runs: {shown}{more}.", "Use a longer id."
-    )
+def _same(a: Document, b: Document) -> bool:
+    """Say whether two runs had the same parameters and command."""
+    return all(a.get(name) == b.get(name) for name in ("parameters", "command"))
+
+
+def as_node(where: str | Node | None) -> Node | None:
+    """Return an expression parsed, if it is not yet.
+
+    Raises:
+        QueryError: It cannot be understood.
+    """
+    if not isinstance(where, str):
+        return where
+    from gitexp.query.syntax import parse
+
+    return parse(where)
+
+
+def _sort_keys(text: str) -> list[Key]:
+    from gitexp.query.syntax import parse_list
+
+    return [Key(item.node, item.descending) for item in parse_list(text, order=True)]
+
+
+def _sources(spec: str) -> Iterator[tuple[str, Source]]:
+    """Yield what a spec can be, and the runs that it fits then."""
+    if re.fullmatch(r"[0-9a-fA-F]{4,40}", spec):
+        yield "id prefix", with_id(spec.lower())
+    yield "name", with_name(spec)
+    yield "tag", with_tag(spec)

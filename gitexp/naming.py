@@ -6,13 +6,16 @@ A name is a full dotted path or any unambiguous suffix of one, at a dot or slash
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
 
 from gitexp.errors import AmbiguousError, GitexpError, GitexpWarning, UsageError
+from gitexp.light import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 _LOWER_IS_BETTER = """
     loss losses err error errors bpb bpc ppl perplexity time latency memory mem mb gb bytes
@@ -58,6 +61,8 @@ def resolve_name(query: str, paths: Iterable[str], what: str = "metric") -> str:
         raise AmbiguousError(
             f"The {what} name {query!r} is ambiguous: {', '.join(found)}.", "Give more of its path."
         )
+    import difflib
+
     tails = {path.rpartition(".")[2]: path for path in known}
     near = [tails.get(n, n) for n in difflib.get_close_matches(query, [*known, *tails], n=3)]
     hint = f"Did you mean {' or '.join(dict.fromkeys(near))}?" if near else None

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from gitexp.document import By, fields
+from gitexp.errors import GitexpError
+from gitexp.notebook import run_html
 from gitexp.records.facts import (
     EndFact,
     Fact,
@@ -25,11 +28,11 @@ from gitexp.records.facts import (
     TombstoneFact,
     Verdict,
 )
+from gitexp.records.history import History
+from gitexp.records.nested import json_numbers, number_from_json, restore_numbers
 from gitexp.records.times import parse_time
-from gitexp.records.values import flatten, json_numbers, number_from_json, restore_numbers
 
 RunStatus = Literal["running", "finished", "failed", "crashed", "interrupted", "timeout", "unknown"]
-By = Literal["best", "last", "mean"]
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,61 @@ class Run:
     verdict_by: str | None = None
     comments: tuple[Comment, ...] = ()
     lost_bytes: int = 0
+    memory: Any = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], memory: Any = None) -> Run:
+        """Return the run that `to_dict` shows.
+
+        Args:
+            document: Of the run.
+            memory: What its histories are read from.
+
+        Raises:
+            msgspec.ValidationError: It is no such document.
+        """
+        known = {name: value for name, value in document.items() if name != "run"}
+        for name in ("parameters", "metadata"):
+            if name in known:
+                known[name] = restore_numbers(known[name])
+        run = msgspec.convert({"id": document["run"], **known}, cls)
+        run.memory = memory
+        return run
+
+    def history(self, metric: str) -> History:
+        """Return the values of one metric in the order they were tracked.
+
+        Args:
+            metric: Its path or an unambiguous suffix.
+
+        Raises:
+            GitexpError: The run has no such metric, or was not read from a repository.
+            AmbiguousError: The name fits several metrics.
+        """
+        history: History = self._reader().history(self, metric)
+        return history
+
+    def diff(self, other: Run) -> Any:
+        """Return what differs between this run and another, which is the newer state.
+
+        The code is left out: ``git diff`` of the two ids shows it.
+
+        Raises:
+            GitexpError: The run was not read from a repository.
+        """
+        return self._reader().diff(self, other)
+
+    def _reader(self) -> Any:
+        if self.memory is None:
+            raise GitexpError("This run was not read from a repository.", "Use gitexp.open().")
+        return self.memory
+
+    def _repr_html_(self) -> str:
+        return run_html(self.to_dict())
 
     def fields(self) -> dict[str, Any]:
         """Return parameters and metadata as dotted paths: ``params.lr``, ``metadata.note``."""
-        values = {f"params.{path}": value for path, value in flatten(self.parameters).items()}
-        if isinstance(self.metadata, Mapping):
-            inner = flatten(self.metadata)
-            values |= {f"metadata.{path}": value for path, value in inner.items()}
-        if self.seed is not None:
-            values.setdefault("seed", self.seed)
-        return values
+        return fields(vars(self))
 
     def value(self, metric: str, by: By = "last", *, lower: bool = False) -> float | None:
         """Return one number for a metric: best value reached, last, or mean; None without one.
@@ -121,16 +169,28 @@ class Run:
         Non-finite numbers are the texts ``NaN``, ``Infinity``, ``-Infinity``; what is not known
         is absent.
         """
-        known: dict[str, Any] = {"run": self.id}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if name == "id" or value in (None, (), {}):
-                continue
-            known[name] = value
-        if not self.lost_bytes:
-            known.pop("lost_bytes")
-        result: dict[str, Any] = json_numbers(msgspec.to_builtins(known))
+        result: dict[str, Any] = msgspec.json.decode(self.to_json())
         return result
+
+    def to_json(self) -> bytes:
+        """Return `to_dict` encoded."""
+        return msgspec.json.encode(self._known())
+
+    def _known(self) -> dict[str, Any]:
+        known: dict[str, Any] = {"run": self.id}
+        for name in _SHOWN:
+            value = getattr(self, name)
+            if value or (value is not None and value not in ((), {})):
+                known[name] = value
+        if not self.lost_bytes:
+            del known["lost_bytes"]
+        for name in ("parameters", "metadata"):
+            if name in known:
+                known[name] = json_numbers(known[name])
+        return known
+
+
+_SHOWN = tuple(name for name in Run.__dataclass_fields__ if name not in ("id", "memory"))
 
 
 def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
@@ -141,18 +201,7 @@ def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
     begin = next((fact for fact in ordered if isinstance(fact, RunFact)), None)
     if begin is None:
         return None
-    run = Run(
-        id=run_id,
-        name=begin.name,
-        status="unknown",
-        started=_time(begin.time),
-        by=begin.by,
-        tags=begin.tags,
-        parameters=restore_numbers(begin.parameters),
-        metadata=restore_numbers(begin.metadata),
-    )
-    for name in _COPIED:
-        setattr(run, name, getattr(begin, name))
+    run = _begun(run_id, begin)
     for fact in ordered:
         if isinstance(fact, EndFact):
             _apply_end(run, fact)
@@ -161,22 +210,33 @@ def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
     return run
 
 
-_COPIED = (
-    "description",
-    "hypothesis",
-    "family",
-    "seed",
-    "inputs",
-    "parent",
-    "external_id",
-    "command",
-    "cwd",
-    "git",
-    "host",
-    "pid",
-    "python",
-    "environment",
-)
+def _begun(run_id: str, begin: RunFact) -> Run:
+    return Run(
+        id=run_id,
+        name=begin.name,
+        status="unknown",
+        started=_time(begin.time),
+        by=begin.by,
+        description=begin.description,
+        hypothesis=begin.hypothesis,
+        family=begin.family,
+        tags=begin.tags,
+        parameters=restore_numbers(begin.parameters),
+        metadata=restore_numbers(begin.metadata),
+        seed=begin.seed,
+        inputs=begin.inputs,
+        parent=begin.parent,
+        external_id=begin.external_id,
+        command=begin.command,
+        cwd=begin.cwd,
+        git=begin.git,
+        host=begin.host,
+        pid=begin.pid,
+        python=begin.python,
+        environment=begin.environment,
+    )
+
+
 _REFINED = ("name", "description", "hypothesis", "family", "seed", "inputs")
 
 

@@ -32,7 +32,6 @@ from gitexp.journal import (
     files_folder,
     is_dead,
     journal_path,
-    live_folder,
     live_runs,
     read_journal,
 )
@@ -308,7 +307,7 @@ def _dispose(repository: Repository, path: Path, *, damaged: bool) -> None:
 
 def _remove_leftovers(repository: Repository) -> None:
     """Remove what stands beside the journals but belongs to none: of starts that were killed."""
-    folder = live_folder(repository)
+    folder = repository.journals
     live = set(live_runs(repository))
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:

@@ -103,7 +103,7 @@ def test_everything_given_is_recorded(repo: Git) -> None:
     assert run.git.branch == "main"
     assert run.git.head == repo("rev-parse", "HEAD")
     assert run.pid == os.getpid()
-    environment = json.loads(gitexp.open().environment(run) or b"")
+    environment = json.loads(gitexp.open().environment(run.environment) or b"")
     assert environment["packages"]["pygit2"]
     assert run.id == exp.run_id == repo("rev-parse", f"refs/exprag/runs/{run.id}")
 

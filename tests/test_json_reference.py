@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from gitexp.cli.commands import watch
 from gitexp.environment import encode_environment
+from gitexp.follow import LiveRuns
 from gitexp.git.repository import Repository
 from gitexp.records.facts import Input, RunFact
 from gitexp.store.batch import Batch, environment_path, write_batch
@@ -137,7 +142,20 @@ def test_show_file(call: Caller, full: str) -> None:
 def test_metrics(call: Caller, full: str) -> None:
     check("metrics RUN", call.json("metrics", full))
     check("metrics RUN KEY", call.json("metrics", full, "acc"))
+    check("metrics RUN KEY", call.json("metrics", full, "acc", "--points", "4"))
     assert {p["value"] for p in call.json("metrics", full, "acc")["points"]} == {"NaN"}
+
+
+def test_plot(call: Caller, full: str, tmp_path: Path) -> None:
+    check("plot", call.json("plot", "loss", "-o", str(tmp_path / "loss.svg")))
+    assert "output" not in call.json("plot", "loss", full)
+
+
+def test_export(call: Caller, full: str, tmp_path: Path) -> None:
+    files = (str(tmp_path / "runs.csv"), str(tmp_path / "runs.html"))
+    check("export", *(call.json("export", "-o", file) for file in files))
+    line = call("export").out
+    check("log", {"runs": [json.loads(line)]})
 
 
 @pytest.mark.usefixtures("repo")
@@ -145,6 +163,18 @@ def test_diff(call: Caller, full: str, other: str) -> None:
     forth, back = call.json("diff", full, other), call.json("diff", other, full)
     check("diff RUN RUN", forth, back)
     check("diff RUN", call.json("diff", full), call.json("diff", full, "--stat"))
+
+
+def test_compare(repo: Git, call: Caller, full: str, other: str) -> None:
+    bare, empty = commit(repo, "bare"), commit(repo, "empty")
+    poor = msgspec.structs.replace(full_environment("1"), packages={}, accelerators=())
+    digest, record = encode_environment(poor)
+    write_batch(Repository.discover(), SHARD, Batch(files={environment_path(digest): record}))
+    write_facts(bare, RunFact(time=END, by=BY, name="bare", metadata={"owner": "nobody"}))
+    write_facts(empty, RunFact(time=END, by=BY, name="empty", environment=digest))
+    printed = call.json("compare", full, other, bare, empty)
+    check("compare", printed, call.json("compare", bare, full, other, "--all"))
+    assert printed["environment"]["unknown"] == [2]
 
 
 def test_status(call: Caller, full: str) -> None:
@@ -160,6 +190,17 @@ def test_status(call: Caller, full: str) -> None:
     assert keys <= found <= set(expanded("status"))
     assert [run["name"] for run in state["running"]] == ["full of life"]
     assert "size" not in call.json("status")
+
+
+def test_watch(call: Caller, full: str) -> None:
+    (ended,) = call("watch", full, "--until-done", "--json").out.splitlines()
+    with running("full of life") as experiment:
+        live = LiveRuns(Repository.discover(), [experiment.run_id])
+        live.look()
+        progress = watch.as_json(live.states[experiment.run_id], None, time.time())
+        live.close()
+    check("watch", json.loads(ended), progress)
+    assert json.loads(ended)["metrics"]["acc"] == {"last": "NaN", "count": 3}
 
 
 def test_remarks(call: Caller, full: str) -> None:

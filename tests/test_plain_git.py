@@ -75,7 +75,7 @@ def test_a_mirror_clone_has_everything(repo: Git, shard: str) -> None:
     assert [c.value for c in memory.calls(run)] == [
         {"step": i, "loss": 0.2 / (i + 1)} for i in range(3)
     ]
-    assert memory.environment(run)
+    assert memory.environment(run.environment)
 
 
 def test_git_notes_merge_of_two_shards_is_a_correct_merge(repo: Git, shard: str) -> None:

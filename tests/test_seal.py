@@ -11,10 +11,11 @@ import gitexp
 from gitexp import Experiment, seal
 from gitexp.errors import GitexpError
 from gitexp.git.repository import Repository
-from gitexp.journal import Journal, Owner, frame, journal_path, live_folder, live_runs, this_process
+from gitexp.journal import Journal, Owner, frame, journal_path, live_runs, this_process
 from gitexp.records.facts import RunFact
 from gitexp.seal import recover
 from tests.support import Git
+from tests.walker import walk_facts
 
 DEAD = Owner(this_process().host, 2**22 + 1, "never")
 
@@ -134,7 +135,7 @@ def test_sealing_twice_adds_nothing(orphan: Path, repo: Git) -> None:
     tips = repo("for-each-ref")
     orphan.write_bytes(copy)
     recover(repository)
-    facts = gitexp.open()._stored.facts[orphan.name]
+    facts = walk_facts(repository)[orphan.name]
     assert len(facts) == 2
     assert repo("for-each-ref") == tips
 
@@ -143,7 +144,7 @@ def test_leftovers_of_killed_starts_go_after_an_hour(repo: Git) -> None:
     repository = Repository.discover()
     exp = Experiment("live")
     exp.log_file("README")
-    folder = live_folder(repository)
+    folder = repository.journals
     (folder / ("d" * 40 + ".files")).mkdir()
     (folder / ("d" * 40 + ".new")).write_text("x")
     recover(repository)
@@ -159,7 +160,7 @@ def test_leftovers_of_killed_starts_go_after_an_hour(repo: Git) -> None:
 
 def test_other_files_among_the_journals_are_no_runs(repo: Git) -> None:
     repository = Repository.discover()
-    folder = live_folder(repository)
+    folder = repository.journals
     folder.mkdir(parents=True)
     (folder / "../../notes.txt").write_text("x")
     (folder / "README").write_text("x")
@@ -182,7 +183,8 @@ def test_the_first_fact_of_a_run_that_lost_its_header_names_the_snapshots_author
 ) -> None:
     orphan.write_bytes(bytes(10))
     recover(Repository.discover())
-    (fact,) = (f for f in gitexp.open()._stored.facts[orphan.name] if isinstance(f, RunFact))
+    facts = walk_facts(Repository.discover())[orphan.name]
+    (fact,) = (fact for fact in facts if isinstance(fact, RunFact))
     assert fact.by == "Ada Lovelace <ada@example.org>"
     assert journal_path(Repository.discover(), orphan.name) == orphan
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from gitexp.errors import ValueRejectedError
-from gitexp.records.values import flatten, plain, restore_numbers
+from gitexp.records.nested import flatten, restore_numbers
+from gitexp.records.values import plain
 
 
 class Colour(enum.Enum):

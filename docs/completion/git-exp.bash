@@ -38,7 +38,7 @@ _git_exp ()
         fi
     done
     case "$command" in
-    '') __git_exp_reply "$(__git_exp_words 'run note tag verdict log show best metrics diff status checkout init skill completion recover')"; return ;;
+    '') __git_exp_reply "$(__git_exp_words 'run note tag verdict log show best compare metrics plot export diff status watch checkout init skill completion reindex recover')"; return ;;
     run)
         options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --budget --pattern --parent --json'
         values=''
@@ -79,14 +79,19 @@ _git_exp ()
         esac
         ;;
     log)
-        options='-h --help -n --max-count --since --until --columns --json'
+        options='-h --help -n --max-count --where --since --until --author --sort --columns --only-changed --tree --commit --json'
         values=''
         kind=none
         case "$prev" in
         -n|--max-count) return ;;
+        --where) return ;;
         --since) return ;;
         --until) return ;;
+        --author) return ;;
+        --sort) return ;;
         --columns) return ;;
+        --tree) kind=run values= ;;
+        --commit) return ;;
         esac
         ;;
     show)
@@ -98,20 +103,68 @@ _git_exp ()
         esac
         ;;
     best)
-        options='-h --help --min --max --by --since --columns --top --json'
+        options='-h --help --min --max --by --where --since --until --author --columns --top --json'
         values=''
         kind=none
         case "$prev" in
         --by) kind=values values='best last mean' ;;
+        --where) return ;;
         --since) return ;;
+        --until) return ;;
+        --author) return ;;
         --columns) return ;;
         --top) return ;;
         esac
         ;;
-    metrics)
-        options='-h --help --json'
+    compare)
+        options='-h --help --where --since --until --author -n --max-count --sort --all --transpose --json'
         values=''
         kind=run
+        case "$prev" in
+        --where) return ;;
+        --since) return ;;
+        --until) return ;;
+        --author) return ;;
+        -n|--max-count) return ;;
+        --sort) return ;;
+        esac
+        ;;
+    metrics)
+        options='-h --help --points --json'
+        values=''
+        kind=run
+        case "$prev" in
+        --points) return ;;
+        esac
+        ;;
+    plot)
+        options='-h --help -o --output --smooth --log-x --log-y --x --width --height --json'
+        values=''
+        kind=run
+        case "$prev" in
+        -o|--output) kind=file ;;
+        --smooth) return ;;
+        --x) kind=values values='step time' ;;
+        --width) return ;;
+        --height) return ;;
+        esac
+        ;;
+    export)
+        options='-h --help -o --output --format -n --max-count --where --since --until --author --sort --columns --formula-safe --title --json'
+        values=''
+        kind=run
+        case "$prev" in
+        -o|--output) kind=file ;;
+        --format) kind=values values='jsonl csv parquet html' ;;
+        -n|--max-count) return ;;
+        --where) return ;;
+        --since) return ;;
+        --until) return ;;
+        --author) return ;;
+        --sort) return ;;
+        --columns) return ;;
+        --title) return ;;
+        esac
         ;;
     diff)
         options='-h --help --stat --name-only --json'
@@ -122,6 +175,14 @@ _git_exp ()
         options='-h --help --size --json'
         values=''
         kind=none
+        ;;
+    watch)
+        options='-h --help --interval --until-done --json'
+        values=''
+        kind=run
+        case "$prev" in
+        --interval) return ;;
+        esac
         ;;
     checkout)
         options='-h --help -b --worktree --save --json'
@@ -154,6 +215,11 @@ _git_exp ()
         options='-h --help --json'
         values='bash fish zsh'
         kind=values
+        ;;
+    reindex)
+        options='-h --help --json'
+        values=''
+        kind=none
         ;;
     recover)
         options='-h --help --json'

@@ -22,13 +22,18 @@ _git-exp () {
     'log:list runs, the latest first'
     'show:show one run: parameters, metrics, code, environment'
     'best:rank runs by a metric'
+    'compare:show what differs between runs, side by side'
     'metrics:print the history of a run'\''s metrics'
+    'plot:draw a metric of several runs as curves'
+    'export:write runs as JSON lines, CSV, Parquet or one HTML page'
     'diff:compare the code, parameters and metrics of two runs'
     'status:show runs in progress and what the store holds'
+    'watch:watch runs in progress, live'
     'checkout:bring the code of a run back'
     'init:look at or choose this clone'\''s settings'
     'skill:write the guide with which coding agents use gitexp'
     'completion:print the completion script for a shell'
+    'reindex:make the index anew'
     'recover:seal runs whose process is gone'
   )
   _arguments -C '1: :->command' '*:: :->arguments' && ret=0
@@ -104,9 +109,15 @@ _git-exp () {
         '(-h --help)--help[show this help message and exit]' \
         '(-n --max-count)-n[at most N runs; also written -N]:N: ' \
         '(-n --max-count)--max-count[at most N runs; also written -N]:N: ' \
+        '*--where[only runs that fulfil this\: '\''lr < 0.01 and acc > 0.9'\'' (docs/reference/query.md)]:EXPR: ' \
         '(--since)--since[started then or later\: '\''2 weeks ago'\'']:TIME: ' \
         '(--until)--until[started then or earlier\: 2026-01-31]:TIME: ' \
+        '(--author)--author[started by someone whose name or address fits]:REGEX: ' \
+        '(--sort)--sort[sort by these instead\: '\''max(acc) desc, params.lr'\'']:A,B,…: ' \
         '(--columns)--columns[show these instead]:A,B,…: ' \
+        '(--only-changed)--only-changed[show only columns that are not all the same]' \
+        '(--tree)--tree[replicates of RUN\: the same code, parameters and command]:RUN:__git_exp_runs' \
+        '(--commit)--commit[runs of exactly the code of this commit]:REV: ' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         && ret=0
       ;;
@@ -128,20 +139,79 @@ _git-exp () {
         '(--min)--min[lower is better]' \
         '(--max)--max[higher is better]' \
         '(--by)--by[value of a run that counts]:{best,last,mean}:(best last mean)' \
+        '*--where[only runs that fulfil this\: '\''lr < 0.01 and acc > 0.9'\'' (docs/reference/query.md)]:EXPR: ' \
         '(--since)--since[started then or later\: '\''2 weeks ago'\'']:TIME: ' \
+        '(--until)--until[started then or earlier\: 2026-01-31]:TIME: ' \
+        '(--author)--author[started by someone whose name or address fits]:REGEX: ' \
         '(--columns)--columns[show these beside the value]:A,B,…: ' \
-        '(--top)--top[rows (default\: 10)]:N: ' \
+        '(--top)--top[rows (default\: 10; all of a Pareto front)]:N: ' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
-        ':METRIC: ' \
+        '*:METRIC: ' \
+        && ret=0
+      ;;
+    compare)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '*--where[only runs that fulfil this\: '\''lr < 0.01 and acc > 0.9'\'' (docs/reference/query.md)]:EXPR: ' \
+        '(--since)--since[started then or later\: '\''2 weeks ago'\'']:TIME: ' \
+        '(--until)--until[started then or earlier\: 2026-01-31]:TIME: ' \
+        '(--author)--author[started by someone whose name or address fits]:REGEX: ' \
+        '(-n --max-count)-n[at most N runs]:N: ' \
+        '(-n --max-count)--max-count[at most N runs]:N: ' \
+        '(--sort)--sort[take them in this order\: '\''max(acc) desc, params.lr'\'']:A,B,…: ' \
+        '(--all)--all[show what is the same too]' \
+        '(--transpose)--transpose[one row a run]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:RUN:__git_exp_runs' \
         && ret=0
       ;;
     metrics)
       _arguments -s \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--points)--points[at most N points of the history, extremes kept]:N: ' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         ':RUN:__git_exp_runs' \
         ':KEY: ' \
+        && ret=0
+      ;;
+    plot)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-o --output)-o[write an .svg or .png file]:FILE:_files' \
+        '(-o --output)--output[write an .svg or .png file]:FILE:_files' \
+        '(--smooth)--smooth[weight of the past, 0 to below 1]:W: ' \
+        '(--log-x)--log-x[logarithmic horizontal axis]' \
+        '(--log-y)--log-y[logarithmic vertical axis]' \
+        '(--x)--x[horizontal axis\: step, or time since the run started (default\: step)]:{step,time}:(step time)' \
+        '(--width)--width[columns; of a file, pixels]:N: ' \
+        '(--height)--height[lines; of a file, pixels]:N: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':METRIC: ' \
+        '*:RUN:__git_exp_runs' \
+        && ret=0
+      ;;
+    export)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-o --output)-o[write this file]:FILE:_files' \
+        '(-o --output)--output[write this file]:FILE:_files' \
+        '(--format)--format[by default what FILE'\''s suffix says]:{jsonl,csv,parquet,html}:(jsonl csv parquet html)' \
+        '(-n --max-count)-n[at most N runs]:N: ' \
+        '(-n --max-count)--max-count[at most N runs]:N: ' \
+        '*--where[only runs that fulfil this\: '\''lr < 0.01 and acc > 0.9'\'' (docs/reference/query.md)]:EXPR: ' \
+        '(--since)--since[started then or later\: '\''2 weeks ago'\'']:TIME: ' \
+        '(--until)--until[started then or earlier\: 2026-01-31]:TIME: ' \
+        '(--author)--author[started by someone whose name or address fits]:REGEX: ' \
+        '(--sort)--sort[sort by these\: '\''max(acc) desc, params.lr'\'']:A,B,…: ' \
+        '(--columns)--columns[of CSV and Parquet, instead of all]:A,B,…: ' \
+        '(--formula-safe)--formula-safe[CSV for a spreadsheet\: no text is a formula]' \
+        '(--title)--title[of the page (default\: the repository'\''s folder)]:TITLE: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:RUN:__git_exp_runs' \
         && ret=0
       ;;
     diff)
@@ -161,6 +231,16 @@ _git-exp () {
         '(-h --help)--help[show this help message and exit]' \
         '(--size)--size[say what the store weighs (may take a while)]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    watch)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--interval)--interval[time between two drawings, or between two lines about one run (default\: 1)]:SECONDS: ' \
+        '(--until-done)--until-done[end when all watched runs have ended]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:RUN:__git_exp_runs' \
         && ret=0
       ;;
     checkout)
@@ -201,6 +281,13 @@ _git-exp () {
         '(-h --help)--help[show this help message and exit]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         ':SHELL:(bash fish zsh)' \
+        && ret=0
+      ;;
+    reindex)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
         && ret=0
       ;;
     recover)

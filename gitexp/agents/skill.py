@@ -77,10 +77,17 @@ What changed in the code between the two latest runs, and in parameters, metrics
 git exp diff latest~1 latest
 ```
 
-Which learning rates reach an accuracy of 90%? Column 3 is the metric.
+Which learning rates reach an accuracy of 90%?
 
 ```sh
-git exp best acc --columns learning_rate --top 1000 | awk -F '\t' 'NR == 1 || $3 >= 0.9'
+git exp best acc --where "best(acc) >= 0.9" --columns learning_rate --top 1000
+```
+
+Which runs had a small learning rate and were not discarded? Was an idea tried before?
+
+```sh
+git exp log --where "learning_rate < 0.1 and verdict is None" --sort "best(acc) desc" -n 5
+git exp log --where "'small batches' in text or tag in ['sweep', 'width']"
 ```
 
 How does the best run compare with the latest?
@@ -92,9 +99,24 @@ git exp diff best:acc latest
 How did the metrics develop in the run whose batch size was 32? Find the run, then ask for it.
 
 ```sh
-run=$(git exp log --columns run,batch_size | awk -F '\t' '$2 == 32 { print $1; exit }')
+run=$(git exp log --where "batch_size == 32" -n 1 --columns run | tail -n 1)
 git exp metrics "$run"
 git exp metrics "$run" acc
+```
+
+What differs between several runs, and which compromises are best?
+
+```sh
+git exp compare latest latest~1 best:acc
+git exp best acc loss
+```
+
+Show curves to a person, or hand the runs on:
+
+```sh
+git exp plot loss latest best:acc
+git exp export --where "best(acc) > 0.5" --output ../runs.csv
+git exp export --output ../runs.html
 ```
 
 What is there, and what is a run about?
@@ -168,6 +190,11 @@ Verdicts are `keep`, `discard` and `crash`. A failed idea is worth a note as muc
 * Higher is better unless the name says otherwise (loss, error, bpb, perplexity, time, memory);
   `--min` and `--max` decide, and `git exp init --metric acc --goal max` settles it for good.
 * `best` ranks by the best value that a run reached; `--by last` by its last value.
+* `--where`, `--sort` and `--columns` take expressions in Python's look: `lr < 0.01 and acc > 0.9`,
+  `started > "2 weeks ago"`, `name in ["a", "b"]`, `seed is None`, `tag == "x"`,
+  `matches(name, "^wide")`, `"word" in text`, `max(acc)`, `min(loss)`, `best(acc)`. A metric's name
+  alone is its last value. Where a value is missing a comparison is false, and so is its `not`.
+* To wait for runs in progress: `git exp watch --until-done`.
 
 ## JSON
 

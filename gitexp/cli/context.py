@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from gitexp.cli.output import Output, print_warning
 from gitexp.git.repository import Repository
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gitexp.memory import Memory
-    from gitexp.store.read import Problem
+    from gitexp.store.problem import Problem
 
 
-@dataclass
 class Context:
     """The surroundings of one command."""
 
-    output: Output
-    _reported: set[Problem] = field(default_factory=set)
+    def __init__(self, output: Output) -> None:
+        """Start with nothing opened."""
+        self.output = output
+        self._reported: set[Problem] = set()
 
     @functools.cached_property
     def repository(self) -> Repository:
@@ -47,8 +47,14 @@ class Context:
 
     def open_memory(self) -> Memory:
         """Seal the runs whose process is gone, saying so, and return the memory."""
+        from gitexp.memory import Memory, has_journals
+
+        if has_journals(self.repository):
+            self._recover()
+        return Memory(self.repository, self.output.progress("Reading runs"))
+
+    def _recover(self) -> None:
         from gitexp import seal
-        from gitexp.memory import Memory
 
         for result in seal.recover(self.repository):
             if result.error is not None:
@@ -57,7 +63,6 @@ class Context:
                 print_warning(
                     f"Run {result.run_id[:12]} had lost its process; it is sealed as crashed."
                 )
-        return Memory(self.repository)
 
     def report_problems(self, memory: Memory) -> None:
         """Say on stderr what could not be read, as far as that was not said before."""

@@ -9,14 +9,18 @@ import importlib
 import os
 import sys
 import warnings
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, HelpFormatter, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from gitexp import __version__
 from gitexp.cli.registry import COMMANDS, EXIT_CODES, GROUPS, Command
+from gitexp.cli.terminal import columns
 from gitexp.errors import GitexpError, GitexpWarning, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _SIGPIPE_EXIT = 141  # what a shell reports of a program that SIGPIPE ended
 _INTERNAL_EXIT = 3
@@ -115,7 +119,7 @@ def command_parser(command: Command) -> tuple[ArgumentParser, ModuleType]:
         prog=f"git exp {command.name}",
         description=module.__doc__,
         epilog=f"exit codes:{codes}",
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     module.configure(parser)
@@ -124,6 +128,13 @@ def command_parser(command: Command) -> tuple[ArgumentParser, ModuleType]:
         usage = parser.format_usage().removeprefix("usage: ").rstrip()
         parser.usage = f"{usage} {module.AFTER_DASHES}"
     return parser, module
+
+
+def _formatter(prog: str) -> HelpFormatter:
+    """Return argparse's formatter for a width that is known: else each option that is declared
+    makes one that asks for the terminal, and for modules that take a millisecond.
+    """  # noqa: D205
+    return RawDescriptionHelpFormatter(prog, width=columns() - 2)
 
 
 def parse_arguments(parser: ArgumentParser, module: ModuleType, words: list[str]) -> Namespace:

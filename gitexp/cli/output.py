@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from gitexp.errors import GitexpError
+from gitexp.cli.terminal import columns
+from gitexp.errors import GitexpError, QueryError
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
-from gitexp.render.table import aligned, tsv
+from gitexp.render.table import Layout, aligned, heading
 from gitexp.render.text import safe, safe_lines, to_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LAID_OUT = 1_000
+"""Rows by which a table is laid out; those that follow are printed as they come."""
 
 
 class Output:
@@ -36,18 +44,34 @@ class Output:
     @property
     def width(self) -> int:
         """Columns of the terminal."""
-        return shutil.get_terminal_size().columns
+        return columns()
 
     def data(self, value: Any) -> None:
         """Print a value as JSON."""
         sys.stdout.write(to_json(value) + "\n")
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table; its cells must be `safe`."""
-        if self.terminal:
-            sys.stdout.write(aligned(header, rows, width=self.width, bold=self.color))
-        else:
-            sys.stdout.write(tsv(header, rows))
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table, the first rows before the last are made; its cells must be `safe`."""
+        if not self.terminal:
+            for row in itertools.chain([header], rows):
+                sys.stdout.write("\t".join(row) + "\n")
+            return
+        rest = iter(rows)
+        first = list(itertools.islice(rest, _LAID_OUT))
+        layout = Layout(header, first, width=self.width)
+        sys.stdout.write(heading(layout.line(header), bold=self.color))
+        for row in itertools.chain(first, rest):
+            sys.stdout.write(layout.line(row))
+
+    def records(self, name: str, values: Iterable[Any]) -> None:
+        """Print a JSON object with one array, each value as it comes."""
+        sys.stdout.write(f'{{\n  "{name}": [')
+        comma = ""
+        for value in values:
+            text = to_json(value).replace("\n", "\n    ")
+            sys.stdout.write(f"{comma}\n    {text}")
+            comma = ","
+        sys.stdout.write("\n  ]\n}\n" if comma else "]\n}\n")
 
     def aligned(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print an aligned table, in a pipe too, but there with nothing cut off."""
@@ -73,6 +97,10 @@ class Output:
     def heading(self, text: str) -> None:
         """Print a line, bold on a terminal."""
         sys.stdout.write(f"\x1b[1m{safe(text)}\x1b[0m\n" if self.color else f"{safe(text)}\n")
+
+    def progress(self, doing: str) -> Callable[[int, int], None] | None:
+        """Return what shows progress on stderr, if somebody looks there."""
+        return Progress(doing).show if sys.stderr.isatty() else None
 
     @contextlib.contextmanager
     def pager(self, repository: Repository) -> Iterator[None]:
@@ -100,6 +128,33 @@ class Output:
             _wait_for_reader(process)
 
 
+class Progress:
+    """A line on a terminal that says how far something has got; it goes when that is done.
+
+    It comes when more than a second is to be expected, not before.
+    """
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self._began: float | None = None
+        self._shown = False
+
+    def show(self, done: int, total: int) -> None:
+        """Say that so many are done, out of how many."""
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        spent = now - self._began
+        if done >= total:
+            if self._shown:
+                sys.stderr.write("\r\x1b[K")
+            self._began, self._shown = None, False
+        elif self._shown or spent * (total - done) > done:
+            self._shown = True
+            percent = done * 100 // total
+            sys.stderr.write(f"\r\x1b[K{self._doing}: {done:,} of {total:,} ({percent}%)")
+        sys.stderr.flush()
+
+
 def _wait_for_reader(process: subprocess.Popen[str]) -> None:
     """Wait for the pager to end. Ctrl-C is for it alone, as in git."""
     while True:
@@ -122,7 +177,9 @@ def print_error(error: GitexpError, *, json: bool) -> None:
         sys.stderr.write(to_json({"error": content | {"type": type(error).__name__}}) + "\n")
         return
     red, plain = ("\x1b[31m", "\x1b[0m") if _stderr_color() else ("", "")
-    sys.stderr.write(f"{red}error:{plain} {safe(error.message)}\n")
+    # The message about an expression has lines of its own: the expression and a caret.
+    shown = safe_lines if isinstance(error, QueryError) else safe
+    sys.stderr.write(f"{red}error:{plain} {shown(error.message)}\n")
     if error.hint:
         print_hint(error.hint)
 

@@ -4,7 +4,7 @@ the man page and docs/reference/cli.md, and it is all that a start of the progra
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from gitexp.light import NamedTuple
 
 
 class Command(NamedTuple):
@@ -31,13 +31,18 @@ COMMANDS = (
     Command("log", "look", "list runs, the latest first"),
     Command("show", "look", "show one run: parameters, metrics, code, environment"),
     Command("best", "look", "rank runs by a metric"),
+    Command("compare", "look", "show what differs between runs, side by side"),
     Command("metrics", "look", "print the history of a run's metrics"),
+    Command("plot", "look", "draw a metric of several runs as curves"),
+    Command("export", "look", "write runs as JSON lines, CSV, Parquet or one HTML page"),
     Command("diff", "look", "compare the code, parameters and metrics of two runs"),
     Command("status", "look", "show runs in progress and what the store holds"),
+    Command("watch", "look", "watch runs in progress, live"),
     Command("checkout", "return", "bring the code of a run back"),
     Command("init", "set up", "look at or choose this clone's settings"),
     Command("skill", "set up", "write the guide with which coding agents use gitexp"),
     Command("completion", "set up", "print the completion script for a shell"),
+    Command("reindex", "keep", "make the index anew"),
     Command("recover", "keep", "seal runs whose process is gone"),
 )
 

@@ -15,27 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from gitexp.git.numstat import ChangedFile, parse_numstat
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 
 _REPOSITORY = b"160000"
-
-
-class ChangedFile(NamedTuple):
-    """A file that is not the same on both sides.
-
-    Attributes:
-        path: On the new side, or on the old one where it is gone.
-        added: Lines; None for a binary file. `deleted` likewise.
-        old_path: Where it was, for a file that was renamed or copied.
-    """
-
-    path: bytes
-    added: int | None
-    deleted: int | None
-    old_path: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +59,7 @@ class Sides:
         Raises:
             GitCommandError: As for `text`.
         """
-        fields = iter(self.text("--no-ext-diff", "--numstat", "-z").split(b"\0"))
-        return [_changed_file(field, fields) for field in fields if field]
+        return parse_numstat(self.text("--no-ext-diff", "--numstat", "-z"))
 
     def _folder(self) -> Path:
         return self.repository.top / self.repository.prefix
@@ -125,16 +109,3 @@ def _is_there(path: bytes, mode: bytes) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) == (mode == _REPOSITORY)
-
-
-def _changed_file(field: bytes, following: Iterator[bytes]) -> ChangedFile:
-    added, deleted, path = field.split(b"\t", 2)
-    counts = (_count(added), _count(deleted))
-    if path:
-        return ChangedFile(path, *counts)
-    old_path = next(following)
-    return ChangedFile(next(following), *counts, old_path)
-
-
-def _count(text: bytes) -> int | None:
-    return None if text == b"-" else int(text)

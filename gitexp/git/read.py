@@ -6,14 +6,15 @@ pygit2 45 of them, and ``git cat-file --batch`` reads a fresh clone's notes in p
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gitexp.errors import GitCommandError
 from gitexp.git.process import start_git, translate_failure
 from gitexp.git.repository import Repository
+from gitexp.light import NamedTuple
 
 MAX_BLOB_BYTES = 4 << 30
 """A declared size beyond this is not read: the largest honest metric log is far smaller."""
@@ -36,10 +37,18 @@ def list_refs(repository: Repository, *prefixes: str) -> dict[str, str]:
 
 def resolve(repository: Repository, revision: str) -> str | None:
     """Return the id of the commit that a revision names; None when it names none."""
+    return _peel(repository, revision, "commit")
+
+
+def resolve_tree(repository: Repository, revision: str) -> str | None:
+    """Return the id of the tree that a revision names; None when it names none."""
+    return _peel(repository, revision, "tree")
+
+
+def _peel(repository: Repository, revision: str, kind: str) -> str | None:
+    words = ["rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{{kind}}}"]
     try:
-        output = repository.git(
-            ["rev-parse", "--quiet", "--verify", "--end-of-options", revision + "^{commit}"]
-        )
+        output = repository.git(words)
     except GitCommandError:
         return None
     return output.decode("ascii").strip()
@@ -80,25 +89,68 @@ def _tree_entry(record: bytes) -> TreeEntry:
     return TreeEntry(path, oid, mode)
 
 
+def changed_entries(repository: Repository, old: str, new: str) -> dict[bytes, str | None]:
+    """Return path -> blob id of what differs between two trees; None for what is gone.
+
+    Raises:
+        GitCommandError: An object is missing.
+    """
+    output = repository.git(["diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--"])
+    fields = output.split(b"\0")
+    heads = (head.decode("ascii").split(" ") for head in fields[0:-1:2])
+    return {
+        path: None if head[4] == "D" else head[3]
+        for head, path in zip(heads, fields[1::2], strict=True)
+    }
+
+
 def read_blobs(repository: Repository, oids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     """Yield each object id with its content, in the given order; None where it is missing.
 
     Raises:
         GitCommandError: git failed in the middle (a corrupt object, say).
     """
-    if not oids:
+    if oids:
+        with _batch(repository, ["--batch", "--buffer"], oids) as process:
+            yield from _parse_batch(process, oids)
+            _require_success(process)
+
+
+def read_trees(repository: Repository, commits: Sequence[str]) -> Iterator[str | None]:
+    """Yield the tree of each commit, in the given order; None where the commit is not here.
+
+    Raises:
+        GitCommandError: git failed in the middle (a corrupt object, say).
+    """
+    if not commits:
         return
+    names = [f"{commit}^{{tree}}" for commit in commits]
+    options = ["--batch-check=%(objectname)", "--buffer"]
+    with _batch(repository, options, names, {"GIT_NO_LAZY_FETCH": "1"}) as process:
+        for line in process.stdout or ():
+            name = line.decode("ascii").strip()
+            yield None if name.endswith(" missing") else name
+        _require_success(process)
+
+
+@contextlib.contextmanager
+def _batch(
+    repository: Repository,
+    options: Sequence[str],
+    names: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``git cat-file`` on names; its answers come on standard output meanwhile."""
     process = start_git(
-        ["cat-file", "--batch", "--buffer"],
+        ["cat-file", *options],
         cwd=repository.top,
-        environment=repository.environment,
+        environment={**repository.environment, **(environment or {})},
         stdin=subprocess.PIPE,
     )
-    feeder = threading.Thread(target=_feed, args=(process, oids), daemon=True)
+    feeder = threading.Thread(target=_feed, args=(process, names), daemon=True)
     feeder.start()
     try:
-        yield from _parse_batch(process, oids)
-        _require_success(process)
+        yield process
     finally:
         process.kill()  # does nothing to a process that has ended
         process.wait()

@@ -11,13 +11,12 @@ import functools
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gitexp.errors import GitCommandError, NoRepositoryError
 from gitexp.git.process import run_git
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pygit2
 
@@ -28,7 +27,6 @@ _HERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
 _opened = threading.local()
 
 
-@dataclass(frozen=True)
 class Repository:
     """Where a git repository keeps its things. All paths are absolute.
 
@@ -40,10 +38,14 @@ class Repository:
             empty at the top.
     """
 
-    git_dir: Path
-    common_dir: Path
-    work_tree: Path | None
-    prefix: str
+    def __init__(
+        self, git_dir: Path, common_dir: Path, work_tree: Path | None, prefix: str
+    ) -> None:
+        """Say where things are; `discover` finds out."""
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.work_tree = work_tree
+        self.prefix = prefix
 
     @classmethod
     def discover(cls, start: Path | None = None) -> Repository:
@@ -88,6 +90,11 @@ class Repository:
     def home(self) -> Path:
         """The folder of gitexp's own files: journals, shard name (``<common dir>/exprag``)."""
         return self.common_dir / "exprag"
+
+    @property
+    def journals(self) -> Path:
+        """The folder of the journals of this clone's runs in progress."""
+        return self.home / "live"
 
     @property
     def top(self) -> Path:
@@ -167,24 +174,18 @@ def _discover(folder: Path, context: tuple[tuple[str, str], ...]) -> Repository:
             "--git-common-dir",
             "--show-object-format",
             "--is-inside-work-tree",
+            "--show-prefix",
+            "--show-cdup",  # unlike --show-toplevel it does not fail where there is no work tree
         ],
         cwd=folder,
         environment=environment,
     )
-    lines = output.decode("utf-8", "surrogateescape").splitlines()
-    git_dir, common_dir, object_format, inside = lines
+    lines = output.decode("utf-8", "surrogateescape").split("\n")
+    git_dir, common_dir, object_format, inside, prefix, up = lines[:6]
     if object_format != "sha1":
         raise NoRepositoryError(
             f"This repository names its objects by {object_format}; gitexp needs SHA-1.",
             "libgit2, which gitexp writes objects with, cannot open such repositories yet.",
         )
-    work_tree: Path | None = None
-    prefix = ""
-    if inside == "true":
-        # A second process, because --show-toplevel fails where there is no work tree.
-        output = run_git(
-            ["rev-parse", "--show-toplevel", "--show-prefix"], cwd=folder, environment=environment
-        )
-        top, prefix = output.decode("utf-8", "surrogateescape").split("\n")[:2]
-        work_tree = Path(top)
+    work_tree = Path(os.path.realpath(folder / up)) if inside == "true" else None
     return Repository(Path(git_dir), Path(common_dir), work_tree, prefix)

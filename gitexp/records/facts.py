@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitexp.records.values import MAX_DEPTH, number_from_json
+from gitexp.records.nested import number_from_json
+from gitexp.records.values import MAX_DEPTH
 
 SCHEMA = 1
 """The version of the line formats that this gitexp writes and fully reads."""

@@ -17,19 +17,18 @@ import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import xxhash
 
 from gitexp.errors import ValueRejectedError
 from gitexp.records.facts import DECODE_ERRORS, SCHEMA, BadLineError, Summary, current_schema
-from gitexp.records.values import (
-    clean_text,
-    number_to_json,
-    plain,
-    restore_numbers,
-)
+from gitexp.records.nested import clean_text, number_to_json, restore_numbers
+from gitexp.records.values import plain
+
+if TYPE_CHECKING:
+    from gitexp.records.history import History
 
 CHUNK_CALLS = 1 << 16
 """A line covers at most so many calls: bounded memory to write, a bounded unit to read."""
@@ -63,6 +62,14 @@ class Call(NamedTuple):
     step: int
     value: Any
     note: str | None
+
+
+class Point(NamedTuple):
+    """One value of one metric."""
+
+    step: int
+    time_ms: int
+    value: float
 
 
 class PackedColumn(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,8 +109,24 @@ class SeriesLine(
     columns: list[list[Any] | PackedColumn]
 
 
+class UnreadSeriesLine(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="series", kw_only=True
+):
+    """A `SeriesLine` whose columns are still JSON: who wants one of them decodes one."""
+
+    schema: int = msgspec.field(default_factory=current_schema)
+    calls: list[int]
+    steps: list[int]
+    times: list[int]
+    notes: list[tuple[str | None, int]] = []
+    keys: list[list[str]]
+    columns: list[msgspec.Raw]
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SeriesLine)
+_unread_decoder = msgspec.json.Decoder(UnreadSeriesLine)
+_Line = TypeVar("_Line", SeriesLine, UnreadSeriesLine)
 
 
 def pack_runs(numbers: Sequence[int]) -> list[int]:
@@ -182,8 +205,16 @@ def _pack_floats(column: list[float]) -> str:
     return base64.b64encode(b"".join(data[i::8] for i in range(8))).decode("ascii")
 
 
-def _unpack_floats(text: str) -> list[float]:
-    data = base64.b64decode(text, validate=True)
+def unpack_floats(text: str) -> array.array[float]:
+    """Return the doubles of a column's ``float64``.
+
+    Raises:
+        BadLineError: It is not base64 of whole numbers.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise BadLineError(f"a packed column cannot be read: {error}") from None
     count = len(data) // 8
     if len(data) != 8 * count:
         raise BadLineError("a packed column has a part of a number")
@@ -193,7 +224,7 @@ def _unpack_floats(text: str) -> list[float]:
     values = array.array("d", bytes(spread))
     if sys.byteorder == "big":
         values.byteswap()
-    return values.tolist()
+    return values
 
 
 def _values(column: list[Any] | PackedColumn, count: int) -> list[Any]:
@@ -207,10 +238,7 @@ def _values(column: list[Any] | PackedColumn, count: int) -> list[Any]:
     elif column.runs is not None:
         values = unpack_runs(column.runs, count)
     else:
-        try:
-            values = _unpack_floats(column.float64 or "")
-        except ValueError as error:
-            raise BadLineError(f"a packed column cannot be read: {error}") from None
+        values = unpack_floats(column.float64 or "").tolist()
     if len(values) != count:
         raise BadLineError("columns, keys and times do not have one length")
     return values
@@ -379,10 +407,23 @@ def decode_line(line: bytes) -> SeriesLine:
     Raises:
         BadLineError: The line is damaged or of a newer schema.
     """
+    return _decode(line, _decoder)
+
+
+def decode_unread(line: bytes) -> UnreadSeriesLine:
+    """Return a series line, checked as by `decode_line`, with its columns not decoded.
+
+    Raises:
+        BadLineError: The line is damaged (other than in a column) or of a newer schema.
+    """
+    return _decode(line, _unread_decoder)
+
+
+def _decode(line: bytes, decoder: msgspec.json.Decoder[_Line]) -> _Line:
     if len(line) > MAX_SERIES_LINE_BYTES:
         raise BadLineError(f"the line has {len(line)} bytes, more than {MAX_SERIES_LINE_BYTES}")
     try:
-        series = _decoder.decode(line)
+        series = decoder.decode(line)
     except DECODE_ERRORS as error:
         raise BadLineError(str(error) or type(error).__name__) from None
     if series.schema > SCHEMA:
@@ -446,36 +487,11 @@ def _join(keys: Sequence[KeyPath], row: Sequence[Any]) -> Any:
     return value
 
 
-class Point(NamedTuple):
-    """One value of one metric."""
+def history(lines: Iterable[bytes], metric: str) -> History:
+    """Return the numbers of one metric: `gitexp.records.history.read_history`."""
+    from gitexp.records.history import read_history
 
-    step: int
-    time_ms: int
-    value: float
-
-
-def history(lines: Iterable[bytes], metric: str) -> list[Point]:
-    """Return the numbers of one metric in the order they were tracked.
-
-    Args:
-        lines: The metric log, in any order.
-        metric: Full dotted path.
-    """
-    found: dict[tuple[int, int, int], Point] = {}
-    for line in set(lines):
-        series = decode_line(line)
-        for key, column in zip(series.keys, series.columns, strict=True):
-            if (".".join(key) or "value") != metric:
-                continue
-            count = len(series.times)
-            numbers = unpack_runs(series.calls, count)
-            steps = unpack_runs(series.steps, count)
-            times = itertools.accumulate(series.times)
-            values = _values(column, count)
-            for number, step, time_ms, value in zip(numbers, steps, times, values, strict=True):
-                if type(value) in (int, float):
-                    found[number, time_ms, step] = Point(step, time_ms, value)
-    return [found[key] for key in sorted(found)]
+    return read_history(lines, metric)
 
 
 def log_digest(lines: Iterable[bytes]) -> str:

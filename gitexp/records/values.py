@@ -12,7 +12,6 @@ import argparse
 import base64
 import decimal
 import enum
-import math
 import operator
 import os
 import types
@@ -25,48 +24,13 @@ from typing import Any
 import msgspec
 
 from gitexp.errors import ValueRejectedError
+from gitexp.records.nested import clean_text, number_to_json
 
 MAX_DEPTH = 100
 """Deeper nesting is refused: nothing that people track is, and readers recurse."""
 
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SCALARS = frozenset({float, int, str, bool, type(None)})
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
-
-
-def number_to_json(value: float) -> float | str:
-    """Return a float as JSON can hold it: itself when finite, else one of the three texts."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def number_from_json(value: Any) -> Any:
-    """Return the float that one of the three texts stands for; anything else unchanged."""
-    return _NON_FINITE.get(value, value) if type(value) is str else value
-
-
-def restore_numbers(value: Any) -> Any:
-    """Return a decoded JSON value with the three texts turned back into floats, at any depth."""
-    if type(value) is dict:
-        return {key: restore_numbers(item) for key, item in value.items()}
-    if type(value) is list:
-        return [restore_numbers(item) for item in value]
-    return number_from_json(value)
-
-
-def json_numbers(value: Any) -> Any:
-    """Return a value with its non-finite floats as JSON's texts, at any depth.
-
-    The inverse of `restore_numbers`.
-    """
-    if isinstance(value, float):
-        return number_to_json(value)
-    if isinstance(value, dict):
-        return {key: json_numbers(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_numbers(item) for item in value]
-    return value
 
 
 def plain(value: Any, path: str = "", depth: int = 0) -> Any:
@@ -209,32 +173,6 @@ def require_integer(value: Any, path: str) -> int:
     return number
 
 
-def clean_text(text: str) -> str:
-    r"""Return a text that UTF-8 can encode: lone surrogates (odd file names) as ``\xNN``."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raw = text.encode("utf-8", "surrogatepass" if _has_wide(text) else "surrogateescape")
-        return raw.decode("utf-8", "backslashreplace")
-    return text
-
-
-def _has_wide(text: str) -> bool:
-    return any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
-
-
 def _rejected(path: str, why: str) -> ValueRejectedError:
     what = f"The value at {path!r}" if path else "The value"
     return ValueRejectedError(f"{what} {why}.", "Convert it to numbers, texts, lists or dicts.")
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dicts as one dict of dotted paths to leaves; empty dicts are leaves."""
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        path = f"{prefix}.{key}" if prefix else key
-        if isinstance(item, dict) and item:
-            result.update(flatten(item, path))
-        else:
-            result[path] = item
-    return result

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from gitexp.records.environment import Environment
 from gitexp.records.facts import GitState, LeftOut
-from gitexp.records.values import flatten, number_from_json
+from gitexp.records.nested import flatten, number_from_json
 from gitexp.render.text import ago, cell, moment, number, safe, short, size, span
 from gitexp.run import Comment, Run
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 MAX_CELL = 48
 """Longer cells are cut with an ellipsis in aligned tables; a pipe gets all of it."""
@@ -16,42 +16,76 @@ def tsv(header: Row, rows: Sequence[Row]) -> str:
     return "".join("\t".join(row) + "\n" for row in (header, *rows))
 
 
+class Layout:
+    """How a table is aligned: numbers to the right, empty columns dropped altogether.
+
+    Columns that do not fit in the terminal's width are cut from the last cell of a line, never
+    wrapped.
+    """
+
+    def __init__(
+        self, header: Row, rows: Sequence[Row], *, width: int, cell_width: int = MAX_CELL
+    ) -> None:
+        """Choose it by the first rows; those that come later are cut to fit.
+
+        Args:
+            header: One name a column.
+            rows: Cells, already safe for a terminal.
+            width: Of the terminal, in columns.
+            cell_width: Longer cells are cut.
+        """
+        columns = range(len(header))
+        self._used = [i for i in columns if any(row[i] for row in rows)] or list(columns)
+        short = [[cut(row[i], cell_width) for i in self._used] for row in (header, *rows)]
+        self._widths = [max(display_width(row[i]) for row in short) for i in range(len(self._used))]
+        self._right = [
+            bool(rows) and all(is_number(row[i]) for row in rows if row[i]) for i in self._used
+        ]
+        self._width = width
+
+    def line(self, row: Row) -> str:
+        """Return a row as a line, its end included."""
+        cells = [cut(row[i], width) for i, width in zip(self._used, self._widths, strict=True)]
+        return cut(_line(cells, self._widths, self._right), self._width) + "\n"
+
+
 def aligned(
     header: Row, rows: Sequence[Row], *, width: int, cell_width: int = MAX_CELL, bold: bool = False
 ) -> str:
-    """Return a table with aligned columns, numbers to the right.
-
-    Columns that do not fit in ``width`` columns of the terminal are cut from the last cell of a
-    line, never wrapped.
+    """Return a table with aligned columns; see `Layout`.
 
     Args:
-        header: One name a column; empty columns are dropped altogether.
+        header: One name a column.
         rows: Cells, already safe for a terminal.
         width: Of the terminal, in columns.
         cell_width: Longer cells are cut.
         bold: Print the header bold.
     """
-    used = [i for i in range(len(header)) if any(row[i] for row in rows)] or list(
-        range(len(header))
-    )
-    cut = [[_cut(row[i], cell_width) for i in used] for row in (header, *rows)]
-    widths = [max(_width(row[i]) for row in cut) for i in range(len(used))]
-    right = [rows != [] and all(_is_number(row[i]) for row in rows if row[i]) for i in used]
-    lines = [_cut(_line(row, widths, right), width) for row in cut]
-    if bold:
-        lines[0] = f"\x1b[1m{lines[0]}\x1b[0m"
-    return "".join(line + "\n" for line in lines)
+    layout = Layout(header, rows, width=width, cell_width=cell_width)
+    return heading(layout.line(header), bold=bold) + "".join(map(layout.line, rows))
+
+
+def heading(line: str, *, bold: bool) -> str:
+    """Return a table's first line, bold if asked for."""
+    return f"\x1b[1m{line[:-1]}\x1b[0m\n" if bold else line
 
 
 def _line(row: Row, widths: Sequence[int], right: Sequence[bool]) -> str:
     cells = [
-        " " * (width - _width(cell)) + cell if to_right else cell + " " * (width - _width(cell))
+        pad(cell, width, right=to_right)
         for cell, width, to_right in zip(row, widths, right, strict=True)
     ]
     return "  ".join(cells).rstrip()
 
 
-def _is_number(text: str) -> bool:
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text with spaces after it, or before it, up to a width."""
+    spaces = " " * (width - display_width(text))
+    return spaces + text if right else text + spaces
+
+
+def is_number(text: str) -> bool:
+    """Say whether a cell stands to the right."""
     try:
         float(text)
     except ValueError:
@@ -59,19 +93,21 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """Return how many terminal columns a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    return len(text) if text.isascii() else sum(_widths(text))
 
 
-def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
+def _widths(text: str) -> Iterator[int]:
+    import unicodedata
+
+    for c in text:
+        yield 0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text that is at most so wide, with an ellipsis where its end is missing."""
+    if display_width(text) <= width:
         return text
-    while text and _width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
+    ends = itertools.accumulate(_widths(text))
+    return text[: sum(1 for _ in itertools.takewhile(lambda end: end < width, ends))] + "…"

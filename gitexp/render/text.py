@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
+from gitexp.records.nested import json_numbers, number_to_json
 
-from gitexp.records.values import json_numbers, number_to_json
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # C0 and C1 control characters, the marks that reorder or hide text (bidi, zero width, tags), and
 # surrogates, which no encoding of a terminal can hold.
-_UNSAFE = re.compile(
+_UNSAFE = (
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-_UNSAFE_IN_JSON = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", ""))
+_UNSAFE_IN_JSON = _UNSAFE.replace("\x00-\x1f", "")
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\e"}
 _LAST_BYTE = 0xFF
-_COLOR = re.compile("(\x1b\\[[0-9;]*[mK])")
+_COLOR = "(\x1b\\[[0-9;]*[mK])"
 _UNITS = ((86400 * 365, "y"), (86400 * 7, "w"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def safe(text: str) -> str:
     r"""Return a text with all that a terminal would act on made visible, as ``\e`` or ``\x9b``."""
-    return _UNSAFE.sub(_visible, text)
+    if text.isprintable():  # so are almost all, and then nothing in them is unsafe
+        return text
+    return re.sub(_UNSAFE, _visible, text)
 
 
 def safe_lines(text: str) -> str:
@@ -38,7 +42,7 @@ def safe_lines(text: str) -> str:
 
 def safe_patch(text: str) -> str:
     """Return git's output `safe` line by line, with the colours that git put in left alone."""
-    parts = _COLOR.split(text)
+    parts = re.split(_COLOR, text)
     return "".join(part if i % 2 else safe_lines(part) for i, part in enumerate(parts))
 
 
@@ -52,8 +56,19 @@ def _visible(match: re.Match[str]) -> str:
 
 def to_json(value: Any) -> str:
     """Return a value as indented JSON that no terminal acts on either."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    return _UNSAFE_IN_JSON.sub(_json_escape, text)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_encoded)
+    return (
+        text
+        if text.isascii() and "\x7f" not in text
+        else re.sub(_UNSAFE_IN_JSON, _json_escape, text)
+    )
+
+
+def _encoded(value: Any) -> str:
+    """Return what JSON has no type for as a text: a time."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} is not a type of JSON")
 
 
 def _json_escape(match: re.Match[str]) -> str:
@@ -80,7 +95,7 @@ def exact(value: Any) -> str:
 def cell(value: Any) -> str:
     """Return any value as the text of a table cell."""
     if isinstance(value, dict | list | tuple):
-        return safe(msgspec.json.encode(json_numbers(value)).decode())
+        return safe(json.dumps(json_numbers(value), ensure_ascii=False, separators=(",", ":")))
     return number(value)
 
 

@@ -59,13 +59,11 @@ class Options:
         samples: Repetitions of what takes milliseconds.
         values: Tracked values in the long run (`tests.bench.long_run`).
         many_files: Files in the large repository.
-        many_runs: Runs in the large store.
     """
 
     samples: int
     values: int
     many_files: int
-    many_runs: int
 
 
 def compare(
@@ -175,24 +173,40 @@ class Cost:
 def run_process(command: Sequence[str], cwd: Path) -> Cost:
     """Run a process to its end and return what it took, its finished children included.
 
+    The peak of memory is that of the one process among them that needed most. It is started by a
+    small process in between, as on Linux the count of a child begins at its parent's peak.
+
     Raises:
         subprocess.CalledProcessError: It failed.
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        begin = time.perf_counter()
-        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+        tempfile.NamedTemporaryFile() as report,
+    ):
+        spawn = [sys.executable, "-I", "-S", "-c", _SPAWN, report.name, *command]
+        subprocess.run(spawn, cwd=cwd, stdout=output, stderr=errors, check=True)
+        wall, cpu, peak, code = report.read().split()
         output.seek(0)
         errors.seek(0)
-        if process.returncode:
-            raise subprocess.CalledProcessError(
-                process.returncode, command, output.read(), errors.read()
-            )
+        if int(code):
+            raise subprocess.CalledProcessError(int(code), command, output.read(), errors.read())
         unit = 1 if sys.platform == "darwin" else 1024
-        cpu = usage.ru_utime + usage.ru_stime
-        return Cost(wall, cpu, usage.ru_maxrss * unit, output.read())
+        return Cost(float(wall), float(cpu), int(peak) * unit, output.read())
+
+
+_SPAWN = """\
+import os, sys, time
+
+_, report, *command = sys.argv
+begin = time.perf_counter()
+process = os.posix_spawnp(command[0], command, os.environ)
+_, status, usage = os.wait4(process, 0)
+wall = time.perf_counter() - begin
+with open(report, "w") as file:
+    code = os.waitstatus_to_exitcode(status)
+    print(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, code, file=file)
+"""
 
 
 def median_costs(
@@ -221,6 +235,16 @@ def median_costs(
     }
 
 
+def demand(holds: bool, otherwise: str) -> None:
+    """Refuse to give figures of a wrong answer.
+
+    Raises:
+        RuntimeError: It is wrong.
+    """
+    if not holds:
+        raise RuntimeError(otherwise)
+
+
 def disk_bytes(*places: Path) -> int:
     """Return what files and folders take on disk, as ``du`` counts: in whole blocks."""
     total = 0
@@ -231,11 +255,16 @@ def disk_bytes(*places: Path) -> int:
     return total
 
 
-def machine(folder: Path) -> dict[str, str]:
-    """Return what the figures depend on: processor, system, file system, versions."""
+def machine(folder: Path, *others: str) -> dict[str, str]:
+    """Return what the figures depend on: processor, system, file system, versions.
+
+    Args:
+        folder: Where they are taken.
+        others: Packages to name besides those that every benchmark uses.
+    """
     versions = {
         name: importlib.metadata.version(name)
-        for name in ("gitexp", "exprag", "pygit2", "msgspec", "xxhash")
+        for name in ("gitexp", "exprag", *others, "pygit2", "msgspec", "xxhash")
     }
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -268,8 +297,22 @@ def _file_system(folder: Path) -> str:
 
 def print_report(header: Mapping[str, str], figures: Sequence[Figure]) -> None:
     """Print the report as Markdown."""
+    print_header(header)
+    print_figures(figures)
+
+
+def print_header(header: Mapping[str, str]) -> None:
+    """Print what the figures depend on."""
     print("; ".join(f"{name} {value}" for name, value in header.items()), end=".\n\n")
-    rows = [("what", "figure", "unit", "ratio", "to", "goal", "met"), *map(_row, figures)]
+
+
+def print_figures(figures: Sequence[Figure]) -> None:
+    """Print figures as a Markdown table."""
+    print_table([("what", "figure", "unit", "ratio", "to", "goal", "met"), *map(_row, figures)])
+
+
+def print_table(rows: list[tuple[str, ...]]) -> None:
+    """Print rows, the first of them the header, as a Markdown table."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows.insert(1, tuple("-" * width for width in widths))
     for row in rows:
@@ -278,13 +321,17 @@ def print_report(header: Mapping[str, str], figures: Sequence[Figure]) -> None:
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
-    ratio = "" if figure.ratio is None else _significant(figure.ratio)
-    met = "" if figure.met is None else ("yes" if figure.met else "**no**")
-    value = _significant(figure.value)
-    return (figure.name, value, figure.unit, ratio, figure.peer, figure.goal, met)
+    ratio = "" if figure.ratio is None else significant(figure.ratio)
+    value = significant(figure.value)
+    return (figure.name, value, figure.unit, ratio, figure.peer, figure.goal, yes_no(figure.met))
 
 
-def _significant(value: float) -> str:
+def yes_no(met: bool | None) -> str:
+    """Return whether a goal was met, as a cell of the report."""
+    return "" if met is None else ("yes" if met else "**no**")
+
+
+def significant(value: float) -> str:
     """Return a number with three significant digits and no exponent."""
     if abs(value) >= 100:
         return f"{value:,.0f}"

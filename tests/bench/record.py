@@ -1,7 +1,8 @@
 """Measure gitexp beside exprag, git and bare system calls: ``python -m tests.bench.record``.
 
-Needs the extra ``bench`` (``pip install -e '.[bench]'``). The whole takes some minutes;
-``--quick`` takes fewer samples, for a look. docs/benchmarks.md has the figures and what they mean.
+This is about recording, and about one long run; `tests.bench.ask` asks many runs. Needs the extra
+``bench`` (``pip install -e '.[bench]'``). The whole takes some minutes; ``--quick`` takes fewer
+samples, for a look. docs/benchmarks.md has the figures and what they mean.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import disk, long_run, queries, snapshots, start_finish, tracking
+from tests.bench import disk, long_run, snapshots, start_finish, tracking
 from tests.bench.common import Figure, Options, as_json, machine, print_report, sandbox
 
 PARTS: dict[str, Callable[[Path, Options], list[Figure]]] = {
@@ -20,7 +21,6 @@ PARTS: dict[str, Callable[[Path, Options], list[Figure]]] = {
     "track": tracking.measure,
     "disk": disk.measure,
     "long": long_run.measure,
-    "query": queries.measure,
     "snapshot": snapshots.measure,
 }
 
@@ -33,11 +33,9 @@ def main() -> None:
     parser.add_argument("--values", type=int, help="tracked values in the long run")
     parser.add_argument("--json", action="store_true", help="print the raw figures as JSON")
     args = parser.parse_args()
-    options = (
-        Options(12, 100_000, 2000, 1000) if args.quick else Options(50, 1_000_000, 50_000, 10_000)
-    )
+    options = Options(12, 100_000, 2000) if args.quick else Options(50, 1_000_000, 50_000)
     if args.values:
-        options = Options(options.samples, args.values, options.many_files, options.many_runs)
+        options = Options(options.samples, args.values, options.many_files)
     figures: list[Figure] = []
     with sandbox() as folder:
         header = machine(folder)

@@ -1,29 +1,46 @@
-"""Rank runs by a metric, best first.
+"""Rank runs by a metric, or show the best compromises between several.
 
-The best value a run reached counts, unless --by says otherwise. Which direction is better
-comes from exprag.goal in git's configuration, else from the metric's name (loss, error, bpb,
-perplexity, time, latency, memory: lower), and is always said. --columns names what to show beside
-the value, as for log.
+What is better, low or high, is said by --min or --max, else by the setting exprag.goal, else by
+the metric's name; the output says which. With several metrics those runs are shown that no other
+run beats in one metric without losing in another (the Pareto front).
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from collections.abc import Sequence
 
-from gitexp.cli.commands import log
+from gitexp.cli import select
+from gitexp.cli.columns import (
+    cells,
+    differing_fields,
+    run_json,
+    shower,
+)
 from gitexp.cli.context import Context
-from gitexp.errors import GitexpError, UsageError
-from gitexp.memory import Memory, Ranking
-from gitexp.render.text import cell, safe, short
+from gitexp.errors import UsageError
+from gitexp.index.search import Found
+from gitexp.memory import Memory
+from gitexp.naming import Goal
+from gitexp.ranking import Front, Ranking
+from gitexp.render.text import safe, short
+from gitexp.table import Column, field_column, nodes, own_column, parse_columns
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+_TOP = 10
 _SOURCES = {"option": "as asked", "settings": "by exprag.goal", "name": "by its name"}
 
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("metric", metavar="METRIC", help="full path or an unambiguous suffix")
+    parser.add_argument(
+        "metric", metavar="METRIC", nargs="+", help="full path or an unambiguous suffix"
+    )
     direction = parser.add_mutually_exclusive_group()
     direction.add_argument(
         "--min", dest="lower", action="store_const", const=True, help="lower is better"
@@ -34,75 +51,139 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--by", choices=("best", "last", "mean"), default="best", help="value of a run that counts"
     )
-    parser.add_argument("--since", metavar="TIME", help="started then or later: '2 weeks ago'")
+    select.add_options(parser)
     parser.add_argument("--columns", metavar="A,B,…", help="show these beside the value")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="rows (default: 10)")
+    parser.add_argument(
+        "--top", type=int, metavar="N", help=f"rows (default: {_TOP}; all of a Pareto front)"
+    )
 
 
 def run(args: Namespace, context: Context) -> int:
-    """Print the ranking."""
-    if args.top < 1:
+    """Print the ranking or the front."""
+    if args.top is not None and args.top < 1:
         raise UsageError("--top must be 1 or more.")
-    ranking = rank(args, context.memory)
-    if context.output.json:
-        context.output.data(as_json(ranking, args.top))
-        return 0
-    show = log.shower(context.output)
-    columns = choose_columns(args.columns, ranking, context.memory)
-    header = ["run", "name", ranking.metric, "step", *columns]
-    rows = [
-        [show(value) for value in (short(run.id), run.name, value, step)]
-        + [show(log.value_of(run, column)) for column in columns]
-        for run, value, step in ranking.rows[: args.top]
-    ]
-    context.output.table([safe(name) for name in header], rows)
-    word = "lowest" if ranking.goal.lower else "highest"
-    # Not on stdout, where programs read the table.
-    sys.stderr.write(
-        f"{word} {ranking.by} {safe(ranking.metric)} first ({_SOURCES[ranking.goal.source]})\n"
-    )
+    memory = context.memory
+    asked = None if args.columns is None else parse_columns(args.columns, memory.catalog)
+    if len(args.metric) > 1:
+        front = find_front(args, memory, asked or [])
+        _print_front(context, front, asked, args.top)
+    else:
+        ranking = rank(args, memory, asked or [])
+        _print_ranking(context, ranking, asked)
     return 0
 
 
-def rank(args: Namespace, memory: Memory) -> Ranking:
+def rank(args: Namespace, memory: Memory, columns: Sequence[Column]) -> Ranking:
     """Return the ranking that is asked for.
 
     Raises:
-        GitexpError: No run has the metric, or none has started in that time.
+        GitexpError: No run has the metric, or none that fits has.
     """
-    if args.since is None:
-        return memory.best(args.metric, by=args.by, lower=args.lower)
-    runs = log.select(memory.runs(), since=args.since, until=None, count=None)
-    if not runs:
-        raise GitexpError(f"No run has started since {args.since}.", "List all with 'git exp log'.")
-    return memory.best(args.metric, by=args.by, lower=args.lower, runs=runs)
+    return memory.best(
+        args.metric[0],
+        by=args.by,
+        lower=args.lower,
+        where=select.condition(args),
+        top=args.top or _TOP,
+        columns=nodes(columns),
+    )
 
 
-def choose_columns(asked: str | None, ranking: Ranking, memory: Memory) -> list[str]:
-    """Return the columns after the value: those that were asked for, else what tells runs apart.
+def find_front(args: Namespace, memory: Memory, columns: Sequence[Column]) -> Front:
+    """Return the Pareto front that is asked for.
 
     Raises:
-        GitexpError: A name is unknown, or fits several columns.
+        GitexpError: No run that fits has all the metrics.
     """
-    runs = [row.run for row in ranking.rows]
-    if asked is not None:
-        return log.choose_columns(asked, runs, memory.runs(), None)
-    fields = [run.fields() for run in runs]
-    names = sorted({name for known in fields for name in known})
-    differing = [n for n in names if len({cell(known.get(n)) for known in fields}) > 1]
-    return ["status", "started", *differing]
+    return memory.front(
+        args.metric,
+        by=args.by,
+        lower=args.lower,
+        where=select.condition(args),
+        columns=nodes(columns),
+    )
 
 
-def as_json(ranking: Ranking, top: int) -> dict[str, Any]:
-    """Return the ranking in the shape of ``--json``."""
+def _print_ranking(context: Context, ranking: Ranking, asked: list[Column] | None) -> None:
+    output = context.output
+    if output.json:
+        output.data(ranking_json(ranking, asked))
+        return
+    show = shower(output)
+    columns = asked if asked is not None else unasked_columns([row.found for row in ranking.rows])
+    rows = [
+        [*_head(row.found), show(row.value), show(row.step), *cells(row.found, columns, show)]
+        for row in ranking.rows
+    ]
+    header = ["run", "name", ranking.metric, "step", *(column.title for column in columns)]
+    output.table([safe(name) for name in header], rows)
+    # Not on stdout, where programs read the table.
+    sys.stderr.write(f"{_said(ranking.metric, ranking.goal, ranking.by)}\n")
+
+
+def _print_front(
+    context: Context, front: Front, asked: list[Column] | None, top: int | None
+) -> None:
+    output = context.output
+    if output.json:
+        output.data(front_json(front, asked, top))
+        return
+    show = shower(output)
+    columns = asked if asked is not None else unasked_columns([found for found, _ in front.rows])
+    rows = [
+        [*_head(found), *map(show, values), *cells(found, columns, show)]
+        for found, values in front.rows[:top]
+    ]
+    header = ["run", "name", *front.goals, *(column.title for column in columns)]
+    output.table([safe(name) for name in header], rows)
+    for metric, goal in front.goals.items():
+        sys.stderr.write(f"{_said(metric, goal, front.by)}\n")
+
+
+def _head(found: Found) -> list[str]:
+    document = found.document
+    return [short(document["run"]), safe(document["name"])]
+
+
+def _said(metric: str, goal: Goal, by: str) -> str:
+    word = "lowest" if goal.lower else "highest"
+    return f"{word} {by} {safe(metric)} first ({_SOURCES[goal.source]})"
+
+
+def unasked_columns(found: Sequence[Found]) -> list[Column]:
+    """Return the columns after the values: what tells these runs apart."""
+    differing = differing_fields([each.document for each in found])
+    own = [own_column(name) for name in ("status", "started")]
+    return own + [field_column(path) for path in sorted(differing)]
+
+
+def ranking_json(ranking: Ranking, asked: list[Column] | None) -> dict[str, Any]:
+    """Return a ranking in the shape of ``--json``."""
     return {
         "metric": ranking.metric,
-        "goal": ranking.goal.word,
-        "goal_source": ranking.goal.source,
+        **_goal_json(ranking.goal),
         "by": ranking.by,
         "skipped": ranking.skipped,
         "runs": [
-            {"value": row.value, "value_step": row.step} | row.run.to_dict()
-            for row in ranking.rows[:top]
+            {"value": row.value, "value_step": row.step} | run_json(row.found, asked)
+            for row in ranking.rows
         ],
     }
+
+
+def front_json(front: Front, asked: list[Column] | None, top: int | None) -> dict[str, Any]:
+    """Return a Pareto front in the shape of ``--json``."""
+    goals = front.goals.items()
+    return {
+        "metrics": [{"metric": metric, **_goal_json(goal)} for metric, goal in goals],
+        "by": front.by,
+        "skipped": front.skipped,
+        "runs": [
+            {"values": dict(zip(front.goals, values, strict=True))} | run_json(found, asked)
+            for found, values in front.rows[:top]
+        ],
+    }
+
+
+def _goal_json(goal: Goal) -> dict[str, str]:
+    return {"goal": goal.word, "goal_source": goal.source}

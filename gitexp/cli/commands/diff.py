@@ -10,17 +10,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from msgspec import UNSET
-
 from gitexp.cli.context import Context
 from gitexp.cli.output import Output
-from gitexp.compare import Comparison, Difference, MetricPair, Reached, compare
+from gitexp.compare import Compared, ComparedMetric, Gap, Pair
 from gitexp.errors import GitexpError, MissingObjectError
 from gitexp.git.diff import Sides
 from gitexp.git.process import run_git
 from gitexp.git.read import resolve
 from gitexp.memory import Memory
-from gitexp.records.values import number_from_json
+from gitexp.records.nested import number_from_json
 from gitexp.render.text import cell, number, safe, safe_lines, safe_patch, short
 from gitexp.run import Run
 
@@ -65,14 +63,13 @@ def run(args: Namespace, context: Context) -> int:
     return 0
 
 
-def compare_runs(memory: Memory, a: Run, b: Run) -> Comparison:
+def compare_runs(memory: Memory, a: Run, b: Run) -> Pair:
     """Return what differs between two runs beside their code."""
-    environments = [memory.environment(run) for run in (a, b)]
-    return compare(a, b, *environments, settings=memory.repository.settings)
+    return memory.diff(a, b)
 
 
 def as_json(
-    comparison: Comparison | None, sides: Sides, *, patch: bool
+    comparison: Pair | None, sides: Sides, *, patch: bool
 ) -> tuple[dict[str, Any], GitexpError | None]:
     """Return the comparison in the shape of ``--json``, and why the code is not in it, if so."""
     data: dict[str, Any] = {"a": sides.old} if comparison is None else comparison.to_dict()
@@ -135,7 +132,7 @@ def _print_code(output: Output, code: bytes) -> None:
         output.line("The code is the same.")
 
 
-def _print_comparison(output: Output, comparison: Comparison, a: Run, b: Run) -> None:
+def _print_comparison(output: Output, comparison: Pair, a: Run, b: Run) -> None:
     for letter, run_shown in (("a", a), ("b", b)):
         output.line(f"{letter}  {short(run_shown.id)}  {run_shown.name}")
     environment = comparison.environment
@@ -156,12 +153,11 @@ def _print_comparison(output: Output, comparison: Comparison, a: Run, b: Run) ->
     output.line()
 
 
-def _both(difference: Difference) -> list[str]:
-    return ["" if value is UNSET else cell(value) for value in (difference.a, difference.b)]
+def _both(difference: Compared) -> list[str]:
+    return ["" if isinstance(value, Gap) else cell(value) for value in difference.values]
 
 
-def _metric_row(pair: MetricPair) -> list[str]:
-    reached = [side if isinstance(side, Reached) else None for side in (pair.a, pair.b)]
-    last = [number(number_from_json(side.last)) if side else "" for side in reached]
-    best = [number(side.best) if side else "" for side in reached]
+def _metric_row(pair: ComparedMetric) -> list[str]:
+    last = [number(number_from_json(side.last)) if side else "" for side in pair.values]
+    best = [number(side.best) if side else "" for side in pair.values]
     return [safe(pair.name), pair.goal, *last, *best]

@@ -1,6 +1,8 @@
 """Print what a run tracked: every call, or the history of one metric.
 
-In a pipe the columns are separated by tabs and numbers have all their digits.
+In a pipe the columns are separated by tabs and numbers have all their digits. --points leaves of a
+long history so many points that keep its shape: the first, the last, and of each stretch of steps
+the lowest and the highest.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from typing import Any
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import print_hint
+from gitexp.errors import UsageError
 from gitexp.naming import resolve_name
-from gitexp.records.series import Call, Point
+from gitexp.records.history import History
+from gitexp.records.nested import flatten, json_numbers
+from gitexp.records.sample import LEAST, sample
+from gitexp.records.series import Call
 from gitexp.records.times import format_time
-from gitexp.records.values import flatten, json_numbers
 from gitexp.render.text import cell, exact, safe, short
 from gitexp.run import Run
 
@@ -25,10 +30,15 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "key", metavar="KEY", nargs="?", help="one metric: full path or an unambiguous suffix"
     )
+    parser.add_argument(
+        "--points", type=int, metavar="N", help="at most N points of the history, extremes kept"
+    )
 
 
 def run(args: Namespace, context: Context) -> int:
     """Print the calls or the history."""
+    if args.points is not None:
+        check_points(args)
     memory = context.memory
     tracked = memory.get(args.run)
     if args.key is None:
@@ -36,8 +46,10 @@ def run(args: Namespace, context: Context) -> int:
         data, table = calls_json(tracked, calls), calls_table(calls)
     else:
         metric = resolve_name(args.key, tracked.metrics)
-        points = memory.history(tracked, metric)
-        data, table = history_json(tracked, metric, points), history_table(metric, points)
+        history = memory.history(tracked, metric)
+        points = history if args.points is None else sample(history, args.points)
+        data = history_json(tracked, points, count=len(history))
+        table = history_table(points)
     context.report_problems(memory)
     if context.output.json:
         context.output.data(data)
@@ -51,6 +63,18 @@ def run(args: Namespace, context: Context) -> int:
     return 0
 
 
+def check_points(args: Namespace) -> None:
+    """Check what ``--points`` asks for.
+
+    Raises:
+        UsageError: There is no history to sample, or it could not keep its extremes.
+    """
+    if args.key is None:
+        raise UsageError("--points needs a metric.", "Name one, as in metrics latest loss.")
+    if args.points < LEAST:
+        raise UsageError(f"--points must be {LEAST} or more.")
+
+
 def calls_json(tracked: Run, calls: Sequence[Call]) -> dict[str, Any]:
     """Return all calls in the shape of ``--json``."""
     return {"run": tracked.id, "calls": [_call_json(call) for call in calls]}
@@ -61,24 +85,36 @@ def _call_json(call: Call) -> dict[str, Any]:
     return known if call.note is None else known | {"note": call.note}
 
 
-def history_json(tracked: Run, metric: str, points: Sequence[Point]) -> dict[str, Any]:
-    """Return the history of a metric in the shape of ``--json``."""
+def history_json(tracked: Run, points: History, *, count: int) -> dict[str, Any]:
+    """Return the history of a metric in the shape of ``--json``.
+
+    Args:
+        tracked: Its run.
+        points: What to show of it.
+        count: How many points there are in all.
+    """
     return {
         "run": tracked.id,
-        "metric": metric,
-        "points": [
-            {"step": p.step, "time": _time(p.time_ms), "value": json_numbers(p.value)}
-            for p in points
-        ],
+        "metric": points.metric,
+        "count": count,
+        "points": points_json(points),
     }
+
+
+def points_json(points: History) -> list[dict[str, Any]]:
+    """Return points in the shape of ``--json``."""
+    return [
+        {"step": p.step, "time": _time(p.time_ms), "value": json_numbers(p.value)} for p in points
+    ]
 
 
 Table = tuple[list[str], list[list[Any]]]
 
 
-def history_table(metric: str, points: Sequence[Point]) -> Table:
+def history_table(points: History) -> Table:
     """Return header and rows of a metric's history."""
-    return ["step", "time", metric], [[p.step, _time(p.time_ms), p.value] for p in points]
+    rows: list[list[Any]] = [[p.step, _time(p.time_ms), p.value] for p in points]
+    return ["step", "time", points.metric], rows
 
 
 def calls_table(calls: Sequence[Call]) -> Table:

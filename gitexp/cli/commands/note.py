@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from gitexp.cli.context import Context
 from gitexp.errors import UsageError
-from gitexp.records.values import clean_text
+from gitexp.records.nested import clean_text
 from gitexp.remark import add_remark
 from gitexp.render.text import short
 from gitexp.run import Run

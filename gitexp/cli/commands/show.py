@@ -55,7 +55,7 @@ def run(args: Namespace, context: Context) -> int:
     if context.output.json:
         context.output.data(as_json(memory, shown, environment=args.environment))
         return 0
-    surroundings = decode_environment(memory.environment(shown))
+    surroundings = decode_environment(memory.environment(shown.environment))
     sections = describe_run(
         shown,
         files=memory.files(shown),
@@ -77,7 +77,9 @@ def as_json(memory: Memory, shown: Run, *, environment: bool) -> dict[str, Any]:
     result = shown.to_dict()
     result["code_here"] = resolve(memory.repository, shown.id) is not None
     result["files"] = [{"path": path, "size": size} for path, size in memory.files(shown).items()]
-    surroundings = decode_environment(memory.environment(shown)) if environment else None
+    surroundings = (
+        decode_environment(memory.environment(shown.environment)) if environment else None
+    )
     if surroundings is not None:
         result["environment_record"] = msgspec.to_builtins(surroundings)
     return result

@@ -19,7 +19,7 @@ from gitexp.git.repository import Repository
 from gitexp.memory import Memory
 from gitexp.render.text import ago, number, safe, short, size
 from gitexp.run import Run
-from gitexp.store.read import Problem
+from gitexp.store.problem import Problem
 
 HEAVIEST = 5
 _PARTS = {
@@ -61,7 +61,7 @@ def as_json(memory: Memory, *, measure: bool) -> dict[str, Any]:
     """Return the state in the shape of ``--json``."""
     state: dict[str, Any] = {
         "shard": known_shard(memory.repository),
-        "runs": len(memory.runs()),
+        "runs": memory.count(),
         "running": [run.to_dict() for run in in_progress(memory)],
         "problems": [problem._asdict() for problem in found_problems(memory)],
         "newer_lines": memory.unknown,
@@ -72,12 +72,12 @@ def as_json(memory: Memory, *, measure: bool) -> dict[str, Any]:
 
 def found_problems(memory: Memory) -> list[Problem]:
     """Return what of the store could not be read, and the handles that lead nowhere."""
-    return [*memory.problems, *memory.missing_snapshots()]
+    return [*memory.problems, *memory.lost_handles()]
 
 
 def in_progress(memory: Memory) -> list[Run]:
     """Return the runs that have not ended, the latest first."""
-    return [run for run in memory.runs() if run.status == "running"]
+    return memory.runs('status == "running"')
 
 
 def known_shard(repository: Repository) -> str | None:
@@ -127,7 +127,7 @@ def weigh(repository: Repository) -> dict[str, Any]:
 
 
 def _print_store(output: Output, memory: Memory, running: int) -> None:
-    output.line(f"runs   {len(memory.runs())} ({running} in progress)")
+    output.line(f"runs   {memory.count()} ({running} in progress)")
     output.line(f"shard  {known_shard(memory.repository) or '(named at the first write)'}")
 
 
