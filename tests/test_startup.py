@@ -15,6 +15,7 @@ FRESH_READ = {
     "gitexp.cli.registry",
     "gitexp.cli.terminal",
     "gitexp.errors",
+    "gitexp.kept",
     "gitexp.light",
     "gitexp.cli.columns",
     "gitexp.cli.context",

@@ -47,7 +47,8 @@ class Context:
 
     def open_memory(self) -> Memory:
         """Seal the runs whose process is gone, saying so, and return the memory."""
-        from gitexp.memory import Memory, has_journals
+        from gitexp.kept import has_journals
+        from gitexp.memory import Memory
 
         if has_journals(self.repository):
             self._recover()

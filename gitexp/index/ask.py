@@ -282,7 +282,8 @@ class _Statement:
             elif self._ask.finite and i == 0:
                 terms.append(f"c{i} {word}")
             else:
-                value = f"iif(typeof(c{i}) = 'blob', NULL, c{i})"  # NaN is as good as nothing
+                # NaN is as good as nothing: the next key decides between the two.
+                value = f"CASE typeof(c{i}) WHEN 'blob' THEN NULL ELSE c{i} END"
                 terms.append(f"{value} {word} NULLS LAST")
         last = "ASC" if self._ask.earliest else "DESC"
         return ", ".join([*terms, f"r.started {last}, r.id {last}"])
