@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from gitexp.errors import QueryError
 from gitexp.index import schema
+from gitexp.index.database import connect
 from gitexp.query import syntax as tree
 from gitexp.query.compile import Running, compile_condition, compile_value
-from gitexp.query.functions import register_functions
 from gitexp.query.names import Catalog
 from gitexp.query.ranges import Range, conjuncts, simple_range
 from gitexp.query.syntax import parse, parse_list
@@ -55,11 +55,9 @@ def stored(value: Any) -> Any:
 
 def database(runs: list[Run]) -> sqlite3.Connection:
     """Make an index of runs; a run holds own attributes, ``fields``, ``metrics`` and ``tags``."""
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     schema.create_tables(connection)
     schema.create_indexes(connection)
-    connection.create_function("document_text", 3, schema.document_text)
-    register_functions(connection)
     for number, run in enumerate(runs):
         for table, row in rows_of(number, run):
             columns = ", ".join(f'"{name}"' for name in row)

@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitexp.errors import QueryError
+from gitexp.index.database import connect
 from gitexp.query import regex as regex_module
 from gitexp.query.compile import Compiled, Running, compile_condition
-from gitexp.query.functions import register_functions
 from gitexp.query.names import Catalog
 from gitexp.query.regex import Matcher, is_cheap
 from gitexp.query.text import TOKENIZE, match_query, words
@@ -47,7 +47,7 @@ def test_a_word_is_what_a_person_calls_one(text: str, expected: list[str]) -> No
 
 
 def table() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.executescript(
         f"""CREATE VIRTUAL TABLE t USING fts5(body, tokenize="{TOKENIZE}");
         CREATE VIRTUAL TABLE v USING fts5vocab(t, instance);"""
@@ -94,10 +94,9 @@ LONG = "a" * 40 + "b"
 
 
 def names(*found: str | int) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute("CREATE TABLE run(number INTEGER PRIMARY KEY, name)")
     connection.executemany("INSERT INTO run(name) VALUES(?)", [[name] for name in found])
-    register_functions(connection)
     return connection
 
 

@@ -234,9 +234,23 @@ class Index:
         schema.create_indexes(db)
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself when it is let go; Python 3.13 warns of those that do not."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # of a file that could not be opened
+            self.close()
+
+
 def connect(path: Path | str) -> sqlite3.Connection:
     """Open a database file, with the functions that questions call; a missing file is made."""
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_Connection,
+    )
     register_functions(db)
     db.create_function("document_text", 3, schema.document_text, deterministic=True)
     db.execute("PRAGMA temp_store = MEMORY")  # a question needs no room on a disk that is full
