@@ -109,7 +109,10 @@ class Kept:
         return list_refs(self.repository, refs.FILES)
 
     def _is_live(self, run: Run) -> bool:
-        return self._live is not None and run.id in self._live.folded
+        """Say whether a run was in progress when it was read, and still has its journal."""
+        if self._live is None or run.id not in self._live.folded:
+            return False
+        return (self.repository.journals / run.id).exists()
 
     def _waiting_files(self, run: Run) -> dict[str, bytes]:
         """Return the files of a run in progress, which no shard has yet."""
@@ -157,5 +160,5 @@ def has_journals(repository: Repository) -> bool:
     try:
         with os.scandir(repository.journals) as entries:
             return next(entries, None) is not None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

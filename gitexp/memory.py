@@ -215,10 +215,9 @@ class Memory(Kept, Tabular):
 
         Metric logs are read when they are asked for; then what is damaged of them is added.
         """
-        rows = self._index.ask(
-            lambda db: db.execute("SELECT ref, run, line, reason FROM problem").fetchall()
-        )
-        stored = [Problem(ref, run.hex(), line, reason) for ref, run, line, reason in rows]
+        sql = "SELECT ref, lower(hex(run)), line, reason FROM problem"
+        rows = self._index.ask(lambda db: db.execute(sql).fetchall())
+        stored = [Problem(*row) for row in rows]
         live = self._live.problems if self._live else []
         return [*stored, *live, *self._met]
 

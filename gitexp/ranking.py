@@ -66,13 +66,11 @@ class Front(NamedTuple):
         goals: Full dotted path of each metric -> which direction was taken for better, and why.
         rows: Each run with its value of every metric, the best by the first metric first. No
             other run is better in one metric without being worse in another.
-        skipped: How many runs have all the metrics, but not a finite value of each.
     """
 
     goals: dict[str, Goal]
     by: By
     rows: list[tuple[Found, tuple[float, ...]]]
-    skipped: int
 
     def _repr_html_(self) -> str:
         from gitexp.notebook import front_html
@@ -104,8 +102,7 @@ def front(found: Sequence[Found], goals: dict[str, Goal], by: By) -> Front:
     whole = [(each, each.row.keys) for each in found if all(map(is_finite, each.row.keys))]
     signs = [1 if goal.lower else -1 for goal in goals.values()]
     kept = pareto([[s * v for s, v in zip(signs, values, strict=True)] for _, values in whole])
-    partly = [each for each in found if None not in each.row.keys]
-    return Front(goals, by, [whole[i] for i in kept], len(partly) - len(whole))
+    return Front(goals, by, [whole[i] for i in kept])
 
 
 def pareto(points: Sequence[Sequence[float]]) -> list[int]:

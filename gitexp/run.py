@@ -27,6 +27,7 @@ from gitexp.records.facts import (
     Summary,
     TombstoneFact,
     Verdict,
+    encode_fact,
 )
 from gitexp.records.history import History
 from gitexp.records.nested import json_numbers, number_from_json, restore_numbers
@@ -195,7 +196,7 @@ _SHOWN = tuple(name for name in Run.__dataclass_fields__ if name not in ("id", "
 
 def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
     """Merge the facts of one run; None when it is withdrawn or nothing says how it began."""
-    ordered = sorted(facts, key=lambda fact: fact.time)
+    ordered = _in_order(facts)
     if any(isinstance(fact, TombstoneFact) for fact in ordered):
         return None
     begin = next((fact for fact in ordered if isinstance(fact, RunFact)), None)
@@ -208,6 +209,14 @@ def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
         elif isinstance(fact, RemarkFact):
             _apply_remark(run, fact)
     return run
+
+
+def _in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Return facts by their times; equal ones by their lines, for a store keeps no order."""
+    ordered = sorted(facts, key=lambda fact: fact.time)
+    if len({fact.time for fact in ordered}) < len(ordered):
+        ordered.sort(key=lambda fact: (fact.time, encode_fact(fact)))
+    return ordered
 
 
 def _begun(run_id: str, begin: RunFact) -> Run:

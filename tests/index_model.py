@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gitexp.errors import GitexpWarning
 from gitexp.git import refs
 from gitexp.git.read import list_tree, read_blobs
 from gitexp.git.repository import Repository
-from gitexp.index import schema
-from gitexp.index.database import connect, shard_tips
+from gitexp.index import place, schema
+from gitexp.index.database import NAME, connect, shard_tips
 from gitexp.index.sync import synchronise
 from gitexp.memory import Memory
 from gitexp.records.facts import OpaqueFact
@@ -21,6 +27,7 @@ from gitexp.store.batch import Batch, write_batch
 from gitexp.store.problem import Problem
 from gitexp.store.read import decode_note, noted_run
 from tests.support import Git
+from tests.walker import walk_runs
 
 BY = "Ada <ada@example.org>"
 
@@ -161,3 +168,73 @@ def put_object(git: Git, oid: str, content: bytes) -> None:
     path = git.path / "objects" / oid[:2] / oid[2:]
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
+
+
+RUNS = 12
+
+
+def indexed_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """Return a bare repository with some runs, an index of them, and a cache folder."""
+    empty = tmp_path / "empty.git"
+    empty.mkdir()
+    Git(empty)("init", "--quiet", "--bare", "--initial-branch=main")
+    repository, _ = bare_repository(empty, tmp_path / "store.git")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_runs(repository, RUNS)
+    assert Memory(repository).index_path == home(repository)
+    return repository
+
+
+def home(repository: Repository) -> Path:
+    return repository.home / NAME
+
+
+def cached(repository: Repository) -> Path:
+    folder = place.cache_folder()
+    assert folder is not None
+    return folder / place._name(repository) / NAME
+
+
+@contextmanager
+def said() -> Iterator[list[str]]:
+    """Collect what is warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        texts: list[str] = []
+        yield texts
+        assert all(issubclass(warning.category, GitexpWarning) for warning in caught)
+        texts += [str(warning.message) for warning in caught]
+
+
+def look(memory: Memory) -> list[Any]:
+    """Ask questions that take every table."""
+    return [
+        documents(memory),
+        documents(memory, where="lr >= 0.5", sort="-acc", limit=3),
+        [run.name for run in memory.runs('"run 7" in text or tag == "x" or branch == "main"')],
+        [(ranked.run.name, ranked.value) for ranked in memory.best("acc").rows],
+        memory.count("description is None"),
+        memory.get(run_id(5)[:9]).name,
+        memory.get("latest~1").name,
+        memory.problems,
+        memory.unknown,
+    ]
+
+
+def expect(repository: Repository) -> list[Any]:
+    """Return the answers of an index in memory, which nothing has happened to."""
+    runs = [run.to_dict() for run in walk_runs(repository)]
+    chosen = [run for run in runs if run["parameters"]["lr"] >= 0.5]
+    chosen.sort(key=lambda run: -run["metrics"]["acc"]["last"])
+    ranked = sorted(((run["metrics"]["acc"]["max"], run["name"]) for run in runs), reverse=True)
+    best = [(name, value) for value, name in ranked[:10]]
+    return [runs, chosen[:3], ["run 7"], best, len(runs), "run 5", runs[1]["name"], [], {}]
+
+
+def assert_right(repository: Repository, where: Path | None) -> None:
+    memory = Memory(repository)
+    assert look(memory) == expect(repository)
+    assert memory.index_path == where
+    if where is not None:
+        assert stored_tables(where) == tables(rebuilt(repository))
+        assert not where.with_suffix(".new").exists()

@@ -15,6 +15,7 @@ import pytest
 from gitexp.cli.commands import watch
 from gitexp.environment import encode_environment
 from gitexp.follow import LiveRuns
+from gitexp.experiment import Experiment
 from gitexp.git.repository import Repository
 from gitexp.records.facts import Input, RunFact
 from gitexp.store.batch import Batch, environment_path, write_batch
@@ -120,11 +121,18 @@ def other(repo: Git, full: str) -> str:
 
 
 def test_best(call: Caller, full: str) -> None:
-    check("best", call.json("best", "loss"))
+    check("best", call.json("best", "loss", "--columns", "name,started"))
+
+
+@pytest.mark.usefixtures("repo")
+def test_best_of_several_metrics(call: Caller) -> None:
+    with Experiment("fast") as experiment:
+        experiment.track({"loss": 1.0, "speed": 2.0})
+    check("best METRIC METRIC", call.json("best", "loss", "speed", "--columns", "name"))
 
 
 def test_log(call: Caller, full: str) -> None:
-    check("log", call.json("log"))
+    check("log", call.json("log", "--columns", "name,started"))
 
 
 def test_show(call: Caller, full: str) -> None:
@@ -155,7 +163,7 @@ def test_export(call: Caller, full: str, tmp_path: Path) -> None:
     files = (str(tmp_path / "runs.csv"), str(tmp_path / "runs.html"))
     check("export", *(call.json("export", "-o", file) for file in files))
     line = call("export").out
-    check("log", {"runs": [json.loads(line)]})
+    check("log", {"runs": [json.loads(line) | {"columns": {"name": "full"}}]})
 
 
 @pytest.mark.usefixtures("repo")

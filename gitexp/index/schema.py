@@ -3,7 +3,7 @@
 A document is a run exactly as ``--json`` shows it (docs/reference/json.md): most answers are made
 of it without any decoder of ours. It is deflated with a dictionary made of the first runs that
 the index saw: 1,225 bytes of JSON take 380 bytes so, and 670 without a dictionary. A checksum
-stands at its end: what is shown of a run is what was put in.
+stands at its end: a document is what was put in.
 
 The other tables are what queries look into. `field` and `metric` are kept by path, so that all
 values of a parameter stand together; their indexes by value give them in order.

@@ -177,7 +177,6 @@ def front_json(front: Front, asked: list[Column] | None, top: int | None) -> dic
     return {
         "metrics": [{"metric": metric, **_goal_json(goal)} for metric, goal in goals],
         "by": front.by,
-        "skipped": front.skipped,
         "runs": [
             {"values": dict(zip(front.goals, values, strict=True))} | run_json(found, asked)
             for found, values in front.rows[:top]

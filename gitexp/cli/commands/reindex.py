@@ -27,7 +27,8 @@ def run(args: Namespace, context: Context) -> int:  # noqa: ARG001 - as all comm
         where = str(path) if path is not None else None
         context.output.data({"runs": runs, "path": where, "bytes": bytes_used})
     elif path is None:
-        context.output.line(f"{runs} runs; there is nowhere to keep an index of them.")
+        why = "there is nowhere to keep an index of them" if runs else "there is nothing to index"
+        context.output.line(f"{runs} runs; {why}.")
     else:
         context.output.line(f"{runs} runs in {path} ({size(bytes_used)})")
     return 0
