@@ -84,7 +84,8 @@ def write_full_run(git: Git) -> str:
     series = SeriesEncoder()
     for step in range(3):
         note = "the note" if step else None
-        series.add(step * 10**9, {"loss": float(step), "acc": float("nan")}, note, step)
+        tracked = {"loss": float(step), "acc": float("nan"), "speed": 2.0 + step}
+        series.add(step * 10**9, tracked, note, step)
     series.flush()
     digest, record = encode_environment(full_environment("1.26"))
     begin = RunFact(

@@ -15,7 +15,6 @@ import pytest
 from gitexp.cli.commands import watch
 from gitexp.environment import encode_environment
 from gitexp.follow import LiveRuns
-from gitexp.experiment import Experiment
 from gitexp.git.repository import Repository
 from gitexp.records.facts import Input, RunFact
 from gitexp.store.batch import Batch, environment_path, write_batch
@@ -124,10 +123,7 @@ def test_best(call: Caller, full: str) -> None:
     check("best", call.json("best", "loss", "--columns", "name,started"))
 
 
-@pytest.mark.usefixtures("repo")
-def test_best_of_several_metrics(call: Caller) -> None:
-    with Experiment("fast") as experiment:
-        experiment.track({"loss": 1.0, "speed": 2.0})
+def test_best_of_several_metrics(call: Caller, full: str) -> None:
     check("best METRIC METRIC", call.json("best", "loss", "speed", "--columns", "name"))
 
 
