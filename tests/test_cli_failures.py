@@ -145,7 +145,7 @@ def test_ctrl_c_in_a_checkout_undoes_it(repo: Git, tmp_path: Path) -> None:
     assert repo("symbolic-ref", "--short", "HEAD") == "main"
     for i in range(10):
         assert (repo.path / f"data/{i}.txt").read_text() == f"second {i}\n"
-    assert not (repo.path / ".git" / "index-lock").exists()
+    assert not (repo.path / ".git" / "index.lock").exists()
 
 
 def test_a_full_disk_under_the_lock_is_an_expected_failure(

@@ -816,7 +816,7 @@ def test_checkout_stopped_while_git_writes_files_is_undone_or_repeated(
         (dirty.path / ".git" / "go").touch()
         code = process.wait(30)
         assert code == {"interrupt": 130, "kill git": 1, "kill both": -signal.SIGKILL}[way]
-        (dirty.path / ".git" / "index-lock").unlink(missing_ok=True)
+        (dirty.path / ".git" / "index.lock").unlink(missing_ok=True)
         dirty("config", "--remove-section", "filter.slow")
         (dirty.path / ".git" / "info" / "attributes").unlink()
         if finish == "repeat":
