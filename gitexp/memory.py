@@ -112,7 +112,7 @@ class Memory(Kept, Tabular):
     def reindex(self) -> int:
         """Make the index anew from the shards; return how many runs it holds."""
         self.refresh()
-        self._index.rebuild()
+        self._index = Index(self.repository, self._progress, anew=True)
         return self.count()
 
     @property

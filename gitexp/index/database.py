@@ -9,11 +9,12 @@ journal of one database is never taken for that of another.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gitexp.errors import GitexpError, GitexpWarning
@@ -37,6 +38,9 @@ BUSY_SECONDS = 5.0
 _BUILD_CACHE_KIB = 64 << 10
 """Rows go to a dozen places of the file in turn: with SQLite's own 2 MiB that is three times as
 slow at 100,000 runs."""
+
+_JOURNAL_BYTES = 1 << 20
+"""What of SQLite's journal may stay on the disk when it is not needed."""
 
 Progress = Callable[[int, int], None]
 """Called with how many runs were read, and how many are to be."""
@@ -70,19 +74,22 @@ class Index:
         path: The database's file; None for one in memory.
     """
 
-    def __init__(self, repository: Repository, progress: Progress | None = None) -> None:
+    def __init__(
+        self, repository: Repository, progress: Progress | None = None, *, anew: bool = False
+    ) -> None:
         """Open it, and read what has changed since it was last brought up to date.
 
         Args:
             repository: Whose runs.
             progress: Told how far reading has got.
+            anew: Make it anew from the shards.
         """
         self._repository = repository
         self._progress = progress
         self._lock = threading.RLock()
         self._process = os.getpid()
         self.path: Path | None = None
-        self._db = self._open()
+        self._db = self._open(anew=anew)
         self._file = _identity(self.path)
 
     def rebuild(self) -> None:
@@ -190,7 +197,9 @@ class Index:
     def _synchronise(self, db: sqlite3.Connection) -> None:
         from gitexp.index.sync import synchronise
 
-        db.execute("PRAGMA journal_mode = TRUNCATE")
+        # A journal that stays saves the disk two changes of its size, 1.5 ms of 10.
+        db.execute("PRAGMA journal_mode = PERSIST")
+        db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -229,9 +238,25 @@ class Index:
 
         schema.create_tables(db)
         db.execute("BEGIN")
-        synchronise(db, self._repository, self._progress)
+        with _without_collector():
+            synchronise(db, self._repository, self._progress)
         db.execute("COMMIT")
         schema.create_indexes(db)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Stop the cyclic garbage collector: a build makes millions of objects and no cycles.
+
+    It takes a tenth of the time otherwise.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Connection(sqlite3.Connection):

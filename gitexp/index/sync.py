@@ -189,12 +189,12 @@ class _Note(NamedTuple):
 
 def list_notes(db: sqlite3.Connection, run_id: str) -> list[tuple[int, bytes]]:
     """Return shard and blob of each note of a run, in an order that depends on nothing else."""
-    rows = db.execute(
-        "SELECT ref, path, shard, oid FROM note JOIN shard ON shard = number WHERE run = ?",
-        (bytes.fromhex(run_id),),
-    )
-    ordered = sorted((ref, path or note_path(run_id), shard, oid) for ref, path, shard, oid in rows)
-    return [(shard, oid) for _, _, shard, oid in ordered]
+    key = (bytes.fromhex(run_id),)
+    rows = db.execute("SELECT shard, oid, path FROM note WHERE run = ?", key).fetchall()
+    if len(rows) > 1:
+        refs = dict(db.execute("SELECT number, ref FROM shard"))
+        rows.sort(key=lambda row: (refs[row[0]], row[2] or note_path(run_id)))
+    return [(shard, oid) for shard, oid, _ in rows]
 
 
 def read_contents(repository: Repository, oids: Sequence[str]) -> Iterator[bytes | str]:

@@ -2,7 +2,7 @@
 
 Needs the extra ``bench`` (``pip install -e '.[bench]'``). The runs are those of
 `tests.bench.corpus`, the same in all three (`tests.bench.peers`), in a temporary folder; with
-100,000 of them the whole takes a quarter of an hour and 2 GB of disk. Every answer that is timed
+100,000 of them the whole takes ten minutes or more and 2 GB of disk. Every answer that is timed
 in one process is compared with the right one first. docs/benchmarks.md has the figures and what
 they mean.
 """
