@@ -19,7 +19,8 @@ from gitexp.git.repository import Repository
 from gitexp.git.write import writer_lock
 from gitexp.journal import MARK, Journal, JournalReader, claim, frame
 from gitexp.records.facts import BadLineError, decode_fact
-from gitexp.records.series import SeriesEncoder, calls, decode_line, history
+from gitexp.records.history import read_history
+from gitexp.records.series import SeriesEncoder, calls, decode_line
 from gitexp.run import Run
 from gitexp.seal import recover
 from gitexp.store.batch import Batch, write_batch
@@ -140,7 +141,7 @@ def test_calls_that_two_folds_wrote_count_once() -> None:
         encoder.flush()
     lines = [*first.lines, *second.lines]
     assert [call.value["a"] for call in calls(lines)] == [0.0, 1.0, 2.0]
-    assert [point.value for point in history(lines, "a")] == [0.0, 1.0, 2.0]
+    assert [point.value for point in read_history(lines, "a")] == [0.0, 1.0, 2.0]
 
 
 def test_keys_that_become_one_text_stay_apart(repo: Git) -> None:

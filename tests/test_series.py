@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gitexp.records import series
 from gitexp.records.facts import BadLineError
-from gitexp.records.series import SeriesEncoder, calls, decode_line, history, pack_runs, unpack_runs
+from gitexp.records.history import read_history
+from gitexp.records.series import SeriesEncoder, calls, decode_line, pack_runs, unpack_runs
 
 NUMBERS = st.floats(allow_nan=False) | st.integers(-(1 << 60), 1 << 60)
 LEAVES = NUMBERS | st.none() | st.booleans() | st.lists(NUMBERS, max_size=2) | st.just("text")
@@ -77,7 +78,11 @@ def test_step_is_the_argument_else_the_key_else_the_number() -> None:
 
 def test_going_back_in_steps_keeps_the_order_of_the_calls() -> None:
     encoder = encode([(0, {"loss": float(i)}, None, step) for i, step in enumerate([5, 1, 9])])
-    assert [(p.step, p.value) for p in history(encoder.lines, "loss")] == [(5, 0), (1, 1), (9, 2)]
+    assert [(p.step, p.value) for p in read_history(encoder.lines, "loss")] == [
+        (5, 0),
+        (1, 1),
+        (9, 2),
+    ]
 
 
 def test_summaries_tell_first_last_and_where_the_extremes_were() -> None:
@@ -103,7 +108,7 @@ def test_a_diverged_run_stays_visible() -> None:
         None,
     )
     assert json.loads(encoder.lines[0])["columns"] == [["NaN", "-Infinity"]]
-    assert math.isnan(history(encoder.lines, "loss")[0].value)
+    assert math.isnan(read_history(encoder.lines, "loss")[0].value)
 
 
 def test_booleans_texts_and_the_step_are_no_metrics() -> None:
@@ -114,7 +119,7 @@ def test_booleans_texts_and_the_step_are_no_metrics() -> None:
 def test_a_bare_number_is_the_metric_value() -> None:
     encoder = encode([(0, 0.5, None, None)])
     assert list(encoder.summaries()) == ["value"]
-    assert history(encoder.lines, "value")[0].value == 0.5
+    assert read_history(encoder.lines, "value")[0].value == 0.5
 
 
 def test_a_line_covers_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +164,7 @@ def test_a_long_column_comes_back_to_the_bit(column: list[Any]) -> None:
     lines = encode([(i * 10**6, {"a": v, "b": i}, None, None) for i, v in enumerate(column)]).lines
     back = [call.value["a"] for call in calls(lines)]
     assert [(type(v), repr(v)) for v in back] == [(type(v), repr(v)) for v in column]
-    assert [point.value for point in history(lines, "b")] == list(range(len(column)))
+    assert [point.value for point in read_history(lines, "b")] == list(range(len(column)))
 
 
 def test_what_is_smaller_is_stored() -> None:
@@ -189,7 +194,7 @@ def test_a_packed_column_that_is_damaged_is_reported(column: dict[str, Any]) -> 
     with pytest.raises(BadLineError):
         calls([json.dumps(line | {"columns": [column]}).encode()])
     with pytest.raises(BadLineError):
-        history([json.dumps(line | {"columns": [column]}).encode()], "a")
+        read_history([json.dumps(line | {"columns": [column]}).encode()], "a")
 
 
 @pytest.mark.parametrize(

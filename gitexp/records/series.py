@@ -17,7 +17,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import xxhash
@@ -26,9 +26,6 @@ from gitexp.errors import ValueRejectedError
 from gitexp.records.facts import DECODE_ERRORS, SCHEMA, BadLineError, Summary, current_schema
 from gitexp.records.nested import clean_text, number_to_json, restore_numbers
 from gitexp.records.values import plain
-
-if TYPE_CHECKING:
-    from gitexp.records.history import History
 
 CHUNK_CALLS = 1 << 16
 """A line covers at most so many calls: bounded memory to write, a bounded unit to read."""
@@ -485,13 +482,6 @@ def _join(keys: Sequence[KeyPath], row: Sequence[Any]) -> Any:
             target = inner
         target[key[-1] if key else ""] = leaf
     return value
-
-
-def history(lines: Iterable[bytes], metric: str) -> History:
-    """Return the numbers of one metric: `gitexp.records.history.read_history`."""
-    from gitexp.records.history import read_history
-
-    return read_history(lines, metric)
 
 
 def log_digest(lines: Iterable[bytes]) -> str:
