@@ -21,9 +21,6 @@ else:
     By, Document = str, dict
 
 
-TIMES = frozenset({"started", "ended"})
-
-
 def fields(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters and metadata as dotted paths: ``params.lr``, ``metadata.note``."""
     parameters = flatten(document.get("parameters") or {})
@@ -81,6 +78,6 @@ OWN: dict[str, Callable[[Document], Any]] = {
 
 
 def moment(document: Document, name: str) -> datetime | None:
-    """Return one of a run's `TIMES`; None where it is not known."""
+    """Return ``started`` or ``ended`` as a time; None where it is not known."""
     text = document.get(name)
     return None if text is None else datetime.fromisoformat(text)

@@ -25,6 +25,7 @@ import pytest
 from gitexp import Experiment
 from gitexp.git.repository import Repository
 from gitexp.index import database, place
+from gitexp.index.database import Index
 from gitexp.memory import Memory
 from tests.index_model import (
     RUNS,
@@ -106,7 +107,7 @@ def test_one_memory_asked_by_eight_threads(repo: Git) -> None:
                     assert found == ["live", f"run {turn}"], found
                     assert memory.count() == 41
                     if number == 0 and turn == 7:
-                        memory._index.rebuild()
+                        Index(memory.repository, anew=True)
             except BaseException as error:  # noqa: BLE001 - it is looked at below
                 failures.append(error)
 

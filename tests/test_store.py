@@ -14,7 +14,7 @@ from gitexp.git.read import list_refs, list_tree, read_blobs
 from gitexp.git.repository import Repository
 from gitexp.git.write import create_ref, update_ref
 from gitexp.store.batch import Batch, file_path, split_lines, write_batch
-from gitexp.store.read import list_run_files, read_metric_lines, store_refs
+from gitexp.store.read import list_run_files, read_metric_lines
 from gitexp.store.shard import shard_name
 from tests.support import Git, python
 
@@ -95,7 +95,7 @@ def test_files_are_immutable(repo: Git) -> None:
     path = file_path(run_id, "logs/run.log")
     write_batch(repository, SHARD, Batch(files={path: b"one"}))
     write_batch(repository, SHARD, Batch(files={path: b"two", file_path(run_id, "b"): b"new"}))
-    files = list_run_files(repository, store_refs(repository), run_id)
+    files = list_run_files(repository, list_refs(repository, refs.FILES), run_id)
     assert sorted(files) == ["b", "logs/run.log"]
     assert dict(read_blobs(repository, list(files.values())))[files["logs/run.log"]] == b"one"
 
@@ -105,7 +105,7 @@ def test_metric_lines_of_all_shards_are_joined(repo: Git) -> None:
     (run_id,) = run_ids(1)
     for shard, lines in (("a", [b"1", b"2"]), ("b", [b"2", b"3"])):
         write_batch(repository, shard, Batch(metrics={run_id: lines}))
-    log, problems = read_metric_lines(repository, store_refs(repository), run_id)
+    log, problems = read_metric_lines(repository, list_refs(repository, refs.METRICS), run_id)
     assert (sorted(log), problems) == ([b"1", b"2", b"3"], [])
 
 

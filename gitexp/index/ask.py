@@ -156,7 +156,8 @@ def find(db: sqlite3.Connection, catalog: Catalog, ask: Ask, now: datetime) -> l
         return _first(db, catalog, ask, _Statement(ask, [], keys, []), None)
     from gitexp.index.plan import Plan
 
-    with Plan(db, catalog, ask, now) as plan:
+    plan = Plan(db, catalog, ask, now)
+    with plan.running:
         statement = _Statement(ask, plan.conditions, plan.keys, plan.values)
         return _first(db, catalog, ask, statement, plan.narrowest())
 
@@ -191,7 +192,8 @@ def count(db: sqlite3.Connection, catalog: Catalog, ask: Ask, now: datetime) -> 
         return _count(db, [], ask.among or ALL)
     from gitexp.index.plan import Plan
 
-    with Plan(db, catalog, ask, now) as plan:
+    plan = Plan(db, catalog, ask, now)
+    with plan.running:
         return _count(db, plan.conditions, ask.among or plan.narrowest() or ALL)
 
 
@@ -215,7 +217,8 @@ def count_unranked(db: sqlite3.Connection, catalog: Catalog, ask: Ask, now: date
         return sum(_count(db, [], source) for source in sources)
     from gitexp.index.plan import Plan
 
-    with Plan(db, catalog, ask, now) as plan:
+    plan = Plan(db, catalog, ask, now)
+    with plan.running:
         return sum(_count(db, plan.conditions, source) for source in sources)
 
 

@@ -92,11 +92,6 @@ class Index:
         self._db = self._open(anew=anew)
         self._file = _identity(self.path)
 
-    def rebuild(self) -> None:
-        """Make it anew from the shards."""
-        with self._lock:
-            self._reopen(anew=True)
-
     def _reopen(self, *, anew: bool = False) -> None:
         old, self._db = self._db, self._open(anew=anew)
         self._file = _identity(self.path)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 from gitexp.index.ask import (
     BY_START,
@@ -39,10 +37,11 @@ _SUMMARIES = frozenset({"min", "max", "mean", "last", "best"})
 
 
 class Plan:
-    """A compiled question. Its statements run while it is entered.
+    """A compiled question. Its statements run while `running` is entered.
 
     Attributes:
         conditions: What a run must fulfil; `keys` and `values` are those of the question.
+        running: Holds what the expressions need while they run.
     """
 
     def __init__(self, db: sqlite3.Connection, catalog: Catalog, ask: Ask, now: datetime) -> None:
@@ -61,7 +60,7 @@ class Plan:
             self.conditions.append(self._part(compile_condition(ask.where, catalog, now)))
         self.keys = [self._value(key.by) for key in ask.keys]
         self.values = [self._value(node) for node in ask.values]
-        self._running = Running(*self._compiled)
+        self.running = Running(*self._compiled)
 
     def _value(self, by: Node | Metric) -> Part:
         if isinstance(by, Metric):
@@ -71,20 +70,6 @@ class Plan:
     def _part(self, compiled: Compiled) -> Part:
         self._compiled.append(compiled)
         return Part(compiled.sql, compiled.parameters)
-
-    def __enter__(self) -> Self:
-        """Let its statements run."""
-        self._running.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Let go of what they needed."""
-        self._running.__exit__(kind, error, trace)
 
     def narrowest(self) -> Source | None:
         """Return the part of the condition that the fewest runs can fulfil, if they are few."""

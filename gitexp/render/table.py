@@ -1,4 +1,4 @@
-"""Tables: aligned for people, tab-separated for pipes."""
+"""Tables, aligned for people."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ MAX_CELL = 48
 """Longer cells are cut with an ellipsis in aligned tables; a pipe gets all of it."""
 
 Row = Sequence[str]
-
-
-def tsv(header: Row, rows: Sequence[Row]) -> str:
-    """Return a table as tab-separated lines, the header first. Cells must hold no tabs."""
-    return "".join("\t".join(row) + "\n" for row in (header, *rows))
 
 
 class Layout:

@@ -11,20 +11,13 @@ from collections.abc import Iterator
 
 from gitexp.errors import GitCommandError
 from gitexp.git import refs
-from gitexp.git.read import TreeEntry, list_refs, list_tree, read_blobs
+from gitexp.git.read import TreeEntry, list_tree, read_blobs
 from gitexp.git.repository import Repository
 from gitexp.records.facts import BadLineError, Fact, OpaqueFact, decode_fact
 from gitexp.store.batch import environment_path, file_path, split_lines
 from gitexp.store.problem import Problem
 
 MISSING = "the note's object is missing"
-
-PREFIXES = (refs.FACTS, refs.METRICS, refs.FILES, refs.RUNS)
-
-
-def store_refs(repository: Repository) -> dict[str, str]:
-    """Return all refs of the store with what they name."""
-    return list_refs(repository, *PREFIXES)
 
 
 def decode_note(
