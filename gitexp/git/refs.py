@@ -8,6 +8,8 @@ RUNS = "refs/exprag/runs/"
 FACTS = "refs/notes/exprag/"
 METRICS = "refs/notes/exprag-metrics/"
 FILES = "refs/exprag/files/"
+CODE = "refs/exprag/code/"
+REMOTES = "refs/exprag/remotes/"
 
 _RUN_ID = re.compile(r"[0-9a-f]{40}")
 _SHARD = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")

@@ -226,12 +226,18 @@ class RemarkFact(
 class TombstoneFact(
     msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="tombstone", kw_only=True
 ):
-    """The run is withdrawn: readers hide it, and an old clone does not bring it back."""
+    """The run is withdrawn: readers hide it, and an old clone does not bring it back.
+
+    Attributes:
+        reason: Why, in the words of who withdrew it.
+        collected: What else was said of the run has been dropped, and a union leaves it out.
+    """
 
     schema: int = msgspec.field(default_factory=current_schema)
     time: str
     by: str
     reason: str | None = None
+    collected: bool = False
 
 
 class OpaqueFact(msgspec.Struct, frozen=True):
