@@ -29,9 +29,10 @@ from pathlib import Path
 from gitexp.errors import CheckoutError, GitCommandError
 from gitexp.git import replaced, switch
 from gitexp.git import saved as store
+from gitexp.git.history import EMPTY_TREE
 from gitexp.git.read import resolve
 from gitexp.git.repository import Repository
-from gitexp.git.saved import EMPTY_TREE, Entry, Position, Trail
+from gitexp.git.saved import Entry, Position, Trail
 
 Save = Callable[[], str]
 """Takes a snapshot of the work tree, keeps it alive by a ref, and returns its commit id."""

@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gitexp.errors import CheckoutError
+from gitexp.git.history import EMPTY_TREE
 from gitexp.git.process import run_git
 from gitexp.git.read import resolve
 from gitexp.git.repository import Repository
@@ -36,8 +37,6 @@ from gitexp.git.repository import Repository
 SAVED = "refs/exprag/saved/"
 STATE_FILE = "exprag-checkout.json"
 VERSION = 1
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""The target of a way back to an unborn branch: git's id of a tree without files."""
 MAX_POSITIONS = 100
 """Older positions that hold no saved state are forgotten: nobody walks back further."""
 

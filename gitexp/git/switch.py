@@ -21,9 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitexp.errors import CheckoutError, GitCommandError, GitexpWarning
+from gitexp.git.history import EMPTY_TREE
 from gitexp.git.process import last_line, run_git, start_git
 from gitexp.git.repository import Repository
-from gitexp.git.saved import EMPTY_TREE, Entry, index_is_locked
+from gitexp.git.saved import Entry, index_is_locked
 from gitexp.git.status import display_path
 
 _GITLINK = "160000"

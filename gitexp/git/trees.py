@@ -7,10 +7,11 @@ each write, 357 ms and 2.5 MB at 100,000 notes; here only the folders on the way
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitexp.errors import MissingObjectError
 from gitexp.git.commit import write_commit
 from gitexp.git.repository import Repository
 from gitexp.git.write import update_ref, write_error
@@ -98,6 +99,41 @@ def update_tree(
         return pygit2.Oid(hex=write_commit(repository, message, str(tree), parents))
 
     update_ref(repository, ref, build)
+
+
+def remove_paths(repository: Repository, tree: str, paths: Iterable[str]) -> str:
+    """Return the id of a tree without what it has at some paths, files or folders.
+
+    Raises:
+        MissingObjectError: The tree, or a folder on the way, is not here.
+        GitexpError: An object could not be written.
+    """
+    return edit_tree(repository, tree, dict.fromkeys(paths))
+
+
+def edit_tree(repository: Repository, tree: str | None, changes: Mapping[str, Content]) -> str:
+    """Return the id of a tree after what `changes` has for its paths; None is the empty tree.
+
+    Raises:
+        GitexpError: As `remove_paths`.
+    """
+    import pygit2
+
+    repo = repository.objects()
+    try:
+        base = None if tree is None else repo[tree].peel(pygit2.Tree)
+        there = TreeReader(base)
+        blobs = {
+            path: _write_blob(repo, content)
+            for path, content in changes.items()
+            if content is not None or path in there
+        }
+        return str(_write_tree(repo, base, blobs))
+    except KeyError as error:
+        message = f"The object {error.args[0]} is missing from this repository."
+        raise MissingObjectError(message) from error
+    except (pygit2.GitError, ValueError, OSError) as error:
+        raise write_error(error, "write a tree") from error
 
 
 def _write_blob(repo: pygit2.Repository, content: Content) -> pygit2.Oid | None:
