@@ -14,9 +14,13 @@ class GitexpError(Exception):
     Args:
         message: What is wrong, as one sentence.
         hint: What to do about it, as one sentence, if there is something to do.
+
+    Attributes:
+        details: What the message sums up, a line each.
     """
 
     exit_code = 1
+    details: tuple[str, ...] = ()
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -55,6 +59,14 @@ class ConflictError(GitexpError):
     exit_code = 11
 
 
+class RemoteMovedError(ConflictError):
+    """A ref of a remote is not as expected, or locked: fetch, unite, and try again."""
+
+
+class TransferError(GitexpError):
+    """git could not talk to a remote, or the remote refused; nothing was changed by halves."""
+
+
 class FormatTooNewError(GitexpError):
     """Data was written by a newer gitexp than this one and cannot be used here."""
 
@@ -73,6 +85,10 @@ class GitCommandError(GitexpError):
 
 class MissingObjectError(GitexpError):
     """A ref or a run names an object that the repository does not have."""
+
+
+class BadShardError(GitexpError):
+    """A state of a shard is not of the form that it must have, so it is not taken."""
 
 
 class RunNotFoundError(GitexpError):

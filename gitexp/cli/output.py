@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -102,6 +103,10 @@ class Output:
         """Return what shows progress on stderr, if somebody looks there."""
         return Progress(doing).show if sys.stderr.isatty() else None
 
+    def transfer(self) -> Callable[[bytes], None] | None:
+        """Return what shows on stderr how far git's transfer has got, if somebody looks there."""
+        return _show_transfer if sys.stderr.isatty() else None
+
     @contextlib.contextmanager
     def pager(self, repository: Repository) -> Iterator[None]:
         """Send what is printed inside through git's pager, if somebody looks at a terminal."""
@@ -155,6 +160,13 @@ class Progress:
         sys.stderr.flush()
 
 
+def _show_transfer(said: bytes) -> None:
+    """Repeat git's own progress: lines, and counts that rewrite their line."""
+    pieces = re.split("([\r\n])", said.decode("utf-8", "replace"))
+    sys.stderr.write("".join(p if p in ("\r", "\n") else safe(p) for p in pieces))
+    sys.stderr.flush()
+
+
 def _wait_for_reader(process: subprocess.Popen[str]) -> None:
     """Wait for the pager to end. Ctrl-C is for it alone, as in git."""
     while True:
@@ -173,13 +185,17 @@ def _pager_command(repository: Repository) -> str | None:
 def print_error(error: GitexpError, *, json: bool) -> None:
     """Print an error and its hint to stderr, as sentences or as one JSON object."""
     if json:
-        content = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        sys.stderr.write(to_json({"error": content | {"type": type(error).__name__}}) + "\n")
+        content: dict[str, object] = {"message": error.message, "hint": error.hint}
+        content |= {"exit_code": error.exit_code, "type": type(error).__name__}
+        content |= {"details": error.details} if error.details else {}
+        sys.stderr.write(to_json({"error": content}) + "\n")
         return
     red, plain = ("\x1b[31m", "\x1b[0m") if _stderr_color() else ("", "")
     # The message about an expression has lines of its own: the expression and a caret.
     shown = safe_lines if isinstance(error, QueryError) else safe
     sys.stderr.write(f"{red}error:{plain} {shown(error.message)}\n")
+    for line in error.details:
+        sys.stderr.write(f"    {safe(line)}\n")
     if error.hint:
         print_hint(error.hint)
 

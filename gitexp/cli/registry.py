@@ -39,7 +39,10 @@ COMMANDS = (
     Command("status", "look", "show runs in progress and what the store holds"),
     Command("watch", "look", "watch runs in progress, live"),
     Command("checkout", "return", "bring the code of a run back"),
+    Command("push", "share", "add runs to a remote"),
+    Command("pull", "share", "bring the runs of a remote"),
     Command("init", "set up", "look at or choose this clone's settings"),
+    Command("hook", "set up", "do what a git hook or an agent's start hook asks for"),
     Command("skill", "set up", "write the guide with which coding agents use gitexp"),
     Command("completion", "set up", "print the completion script for a shell"),
     Command("reindex", "keep", "make the index anew"),
@@ -50,6 +53,7 @@ GROUPS = {
     "record": "record runs",
     "look": "look at runs",
     "return": "return to a run's code",
+    "share": "share runs",
     "set up": "set up",
     "keep": "keep the store whole",
 }

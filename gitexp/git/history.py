@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gitexp.errors import GitexpError, MissingObjectError
+from gitexp.errors import BadShardError, MissingObjectError
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
 
@@ -24,7 +24,7 @@ def tree_of_commit(repository: Repository, commit: str) -> str:
 
     Raises:
         MissingObjectError: The commit is not here.
-        GitexpError: It is no commit.
+        BadShardError: It is no commit.
     """
     return str(_commit(repository, commit).tree_id)
 
@@ -37,7 +37,7 @@ def _commit(repository: Repository, oid: str) -> pygit2.Commit:
     except (KeyError, pygit2.GitError) as error:
         raise MissingObjectError(f"The commit {oid} is missing from this repository.") from error
     if found.type != pygit2.enums.ObjectType.COMMIT:
-        raise GitexpError(f"The object {oid} is no commit.")
+        raise BadShardError(f"The object {oid} is no commit.")
     return found.peel(pygit2.Commit)
 
 

@@ -12,12 +12,16 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gitexp.errors import GitCommandError
-from gitexp.git.process import start_git, translate_failure
+from gitexp.git.process import finish_git, start_git, translate_failure
 from gitexp.git.repository import Repository
 from gitexp.light import NamedTuple
 
 MAX_BLOB_BYTES = 4 << 30
 """A declared size beyond this is not read: the largest honest metric log is far smaller."""
+
+MAX_LISTING_BYTES = 256 << 20
+"""What git may say of one tree: 2.6 million notes. A few small objects can stand for a tree of any
+number of entries, since the same subtree can be in it many times."""
 
 
 class TreeEntry(NamedTuple):
@@ -31,8 +35,14 @@ class TreeEntry(NamedTuple):
 def list_refs(repository: Repository, *prefixes: str) -> dict[str, str]:
     """Return ref name -> object id for all refs below the given prefixes."""
     output = repository.git(["for-each-ref", "--format=%(objectname) %(refname)", *prefixes])
-    lines = output.decode("utf-8", "surrogateescape").splitlines()
+    # Not `splitlines`: names may hold what Unicode takes for the end of a line.
+    lines = output.decode("utf-8", "surrogateescape").split("\n")[:-1]
     return {name: oid for oid, _, name in (line.partition(" ") for line in lines)}
+
+
+def any_ref(repository: Repository, prefix: str) -> bool:
+    """Say whether there is a ref below a prefix."""
+    return bool(repository.git(["for-each-ref", "--count=1", "--format=x", prefix]))
 
 
 def resolve(repository: Repository, revision: str) -> str | None:
@@ -63,9 +73,10 @@ class CommitInfo(NamedTuple):
 
 
 def read_commit(repository: Repository, oid: str) -> CommitInfo | None:
-    """Return what a commit says of itself; None where the object is missing."""
+    """Return what a commit says of itself; None where the object is missing or is none."""
+    words = ["show", "-s", "--no-show-signature", "--format=%T%n%ct%n%s", f"{oid}^{{commit}}"]
     try:
-        output = repository.git(["show", "-s", "--format=%T%n%ct%n%s", oid])
+        output = repository.git(words)
     except GitCommandError:
         return None
     tree, seconds, subject = output.decode("utf-8", "replace").split("\n")[:3]
@@ -76,10 +87,10 @@ def list_tree(repository: Repository, tree: str, path: str = "") -> list[TreeEnt
     """Return all blobs of a commit's or tree's files, below ``path`` if one is given.
 
     Raises:
-        GitCommandError: The object is missing or is no tree.
+        GitCommandError: The object is missing, is no tree, or holds too many.
     """
     arguments = ["ls-tree", "-r", "-z", "--full-tree", tree]
-    output = repository.git([*arguments, "--", path] if path else arguments)
+    output = _listing(repository, [*arguments, "--", path] if path else arguments)
     return [_tree_entry(record) for record in output.split(b"\0") if record]
 
 
@@ -93,9 +104,10 @@ def changed_entries(repository: Repository, old: str, new: str) -> dict[bytes, s
     """Return path -> blob id of what differs between two trees; None for what is gone.
 
     Raises:
-        GitCommandError: An object is missing.
+        GitCommandError: An object is missing, or too much differs.
     """
-    output = repository.git(["diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--"])
+    words = ["diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--"]
+    output = _listing(repository, words)
     fields = output.split(b"\0")
     heads = (head.decode("ascii").split(" ") for head in fields[0:-1:2])
     return {
@@ -104,15 +116,36 @@ def changed_entries(repository: Repository, old: str, new: str) -> dict[bytes, s
     }
 
 
-def read_blobs(repository: Repository, oids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+def _listing(repository: Repository, arguments: Sequence[str]) -> bytes:
+    """Return what git says of a tree.
+
+    Raises:
+        GitCommandError: git failed, or said more than `MAX_LISTING_BYTES`.
+    """
+    process = start_git(arguments, cwd=repository.top, environment=repository.environment)
+    try:
+        output = process.stdout.read(MAX_LISTING_BYTES + 1) if process.stdout is not None else b""
+        if len(output) > MAX_LISTING_BYTES:
+            raise GitCommandError("The tree has too many entries to read.")
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    return output + finish_git(process)
+
+
+def read_blobs(
+    repository: Repository, oids: Sequence[str], max_bytes: int = MAX_BLOB_BYTES
+) -> Iterator[tuple[str, bytes | None]]:
     """Yield each object id with its content, in the given order; None where it is missing.
 
     Raises:
-        GitCommandError: git failed in the middle (a corrupt object, say).
+        GitCommandError: git failed in the middle (a corrupt object, say), or an object declares
+            more than ``max_bytes``.
     """
     if oids:
         with _batch(repository, ["--batch", "--buffer"], oids) as process:
-            yield from _parse_batch(process, oids)
+            yield from _parse_batch(process, oids, max_bytes)
             _require_success(process)
 
 
@@ -178,7 +211,7 @@ def _feed(process: subprocess.Popen[bytes], oids: Iterable[str]) -> None:
 
 
 def _parse_batch(
-    process: subprocess.Popen[bytes], oids: Iterable[str]
+    process: subprocess.Popen[bytes], oids: Iterable[str], max_bytes: int
 ) -> Iterator[tuple[str, bytes | None]]:
     stdout = process.stdout
     if stdout is None:
@@ -192,7 +225,7 @@ def _parse_batch(
             _require_success(process)
             raise GitCommandError("git cat-file ended before it had answered everything.")
         size = int(header[2])
-        if size > MAX_BLOB_BYTES:
+        if size > max_bytes:
             raise GitCommandError(f"The object {oid} has {size} bytes, too many to read.")
         content = stdout.read(size)
         stdout.read(1)

@@ -38,16 +38,23 @@ class TreeReader:
 
     def notes(self, name: str) -> dict[str, bytes]:
         """Return path -> content of the notes on an object, at any depth of fan-out."""
-        return dict(_notes(self._tree, name)) if self._tree is not None else {}
+        return {path: blob.data for path, blob in self._blobs(name)}
+
+    def note_paths(self, name: str) -> list[str]:
+        """Return the paths of the notes on an object, at any depth of fan-out."""
+        return [path for path, _ in self._blobs(name)]
+
+    def _blobs(self, name: str) -> Iterator[tuple[str, pygit2.Blob]]:
+        return _notes(self._tree, name) if self._tree is not None else iter(())
 
 
-def _notes(tree: pygit2.Tree, name: str, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+def _notes(tree: pygit2.Tree, name: str, prefix: str = "") -> Iterator[tuple[str, pygit2.Blob]]:
     import pygit2
 
     if name in tree:
         blob = tree[name]
         if isinstance(blob, pygit2.Blob):
-            yield prefix + name, blob.data
+            yield prefix + name, blob
     folder, rest = name[:_DIGITS], name[_DIGITS:]
     if rest and folder in tree:
         subtree = tree[folder]
@@ -111,24 +118,52 @@ def remove_paths(repository: Repository, tree: str, paths: Iterable[str]) -> str
     return edit_tree(repository, tree, dict.fromkeys(paths))
 
 
+def select_paths(repository: Repository, tree: str, paths: Iterable[str]) -> str:
+    """Return the id of the tree that has what another has at some paths, and nothing else.
+
+    Raises:
+        MissingObjectError: The tree is not here.
+        GitexpError: An object could not be written.
+    """
+
+    def select(repo: pygit2.Repository) -> pygit2.Oid:
+        import pygit2
+
+        base = repo[tree].peel(pygit2.Tree)
+        chosen = {path: base[path] for path in paths if path in base}
+        entries = {path: (found.id, int(found.filemode)) for path, found in chosen.items()}
+        return _write_tree(repo, None, entries)
+
+    return _guarded(repository, select)
+
+
 def edit_tree(repository: Repository, tree: str | None, changes: Mapping[str, Content]) -> str:
     """Return the id of a tree after what `changes` has for its paths; None is the empty tree.
 
     Raises:
         GitexpError: As `remove_paths`.
     """
-    import pygit2
 
-    repo = repository.objects()
-    try:
+    def edit(repo: pygit2.Repository) -> pygit2.Oid:
+        import pygit2
+
         base = None if tree is None else repo[tree].peel(pygit2.Tree)
         there = TreeReader(base)
-        blobs = {
+        entries = {
             path: _write_blob(repo, content)
             for path, content in changes.items()
             if content is not None or path in there
         }
-        return str(_write_tree(repo, base, blobs))
+        return _write_tree(repo, base, entries)
+
+    return _guarded(repository, edit)
+
+
+def _guarded(repository: Repository, work: Callable[[pygit2.Repository], pygit2.Oid]) -> str:
+    import pygit2
+
+    try:
+        return str(work(repository.objects()))
     except KeyError as error:
         message = f"The object {error.args[0]} is missing from this repository."
         raise MissingObjectError(message) from error
@@ -136,37 +171,41 @@ def edit_tree(repository: Repository, tree: str | None, changes: Mapping[str, Co
         raise write_error(error, "write a tree") from error
 
 
-def _write_blob(repo: pygit2.Repository, content: Content) -> pygit2.Oid | None:
+_Entry = tuple["pygit2.Oid", int]
+"""What stands at a path: id and mode of a file or a folder."""
+
+
+def _write_blob(repo: pygit2.Repository, content: Content) -> _Entry | None:
     if content is None:
         return None
     if isinstance(content, Path):
-        return repo.create_blob_fromdisk(str(content))
-    return repo.create_blob(content)
+        return repo.create_blob_fromdisk(str(content)), _FILE
+    return repo.create_blob(content), _FILE
 
 
 def _write_tree(
-    repo: pygit2.Repository, base: pygit2.Tree | None, changes: Mapping[str, pygit2.Oid | None]
+    repo: pygit2.Repository, base: pygit2.Tree | None, changes: Mapping[str, _Entry | None]
 ) -> pygit2.Oid:
-    """Write a tree: ``base`` with blobs set at, or (None) removed from, paths.
+    """Write a tree: ``base`` with entries set at, or (None) removed from, paths.
 
     Untouched subtrees are shared with ``base``; a subtree that becomes empty goes away.
     """
     import pygit2
 
     builder = repo.TreeBuilder(base) if base is not None else repo.TreeBuilder()
-    folders: dict[str, dict[str, pygit2.Oid | None]] = {}
-    for path, oid in changes.items():
+    folders: dict[str, dict[str, _Entry | None]] = {}
+    for path, entry in changes.items():
         name, slash, rest = path.partition("/")
         if slash:
-            folders.setdefault(name, {})[rest] = oid
-        elif oid is not None:
-            builder.insert(name, oid, _FILE)
+            folders.setdefault(name, {})[rest] = entry
+        elif entry is not None:
+            builder.insert(name, entry[0], pygit2.enums.FileMode(entry[1]))
         elif builder.get(name) is not None:
             builder.remove(name)
     for name, inner in folders.items():
-        entry = builder.get(name)
-        below = entry if isinstance(entry, pygit2.Tree) else None
-        if below is not None or any(oid is not None for oid in inner.values()):
+        there = builder.get(name)
+        below = there if isinstance(there, pygit2.Tree) else None
+        if below is not None or any(entry is not None for entry in inner.values()):
             subtree = repo[_write_tree(repo, below, inner)]
             if isinstance(subtree, pygit2.Tree) and len(subtree):
                 builder.insert(name, subtree.id, _TREE)

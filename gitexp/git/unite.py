@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitexp.errors import GitexpError, MissingObjectError
+from gitexp.errors import BadShardError, MissingObjectError
 from gitexp.git.history import EMPTY_TREE
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
@@ -68,6 +68,7 @@ def unite_notes(repository: Repository, a: str, b: str, merge: MergeBlobs) -> st
 
     Raises:
         MissingObjectError: A tree, or a note that both have, is not here.
+        BadShardError: What is named as a tree or a note is something else.
         GitexpError: An object could not be written.
     """
 
@@ -84,7 +85,8 @@ def unite_files(repository: Repository, a: str, b: str) -> str:
 
     Raises:
         MissingObjectError: A tree is not here.
-        GitexpError: An object could not be written, or folders are nested too deep.
+        BadShardError: Folders are nested too deep.
+        GitexpError: An object could not be written.
     """
 
     def unite(repo: pygit2.Repository) -> bytes:
@@ -103,7 +105,9 @@ def _guarded(repository: Repository, unite: Callable[[pygit2.Repository], bytes]
             f"The object {error.args[0]} is missing from this repository.",
             "Run 'git exp verify --repair'.",
         ) from error
-    except (pygit2.GitError, ValueError, OSError) as error:
+    except ValueError as error:
+        raise BadShardError(f"Two trees cannot be united: {error}.") from error
+    except (pygit2.GitError, OSError) as error:
         raise write_error(error, "unite two trees") from error
 
 
@@ -141,7 +145,7 @@ def _choose(a: _Entry | None, b: _Entry | None) -> _Entry:
 
 def _unite_files(repo: pygit2.Repository, a: bytes, b: bytes, depth: int) -> bytes:
     if depth > _MAX_DEPTH:
-        raise GitexpError(f"Folders are nested more than {_MAX_DEPTH} deep.")
+        raise BadShardError(f"Folders are nested more than {_MAX_DEPTH} deep.")
     left, right = _entries(repo, a), _entries(repo, b)
     united: _Tree = {}
     for name in left.keys() | right.keys():

@@ -18,11 +18,11 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gitexp.errors import ConflictError, GitexpError, MissingObjectError
+from gitexp.errors import ConflictError, GitCommandError, GitexpError, MissingObjectError
 from gitexp.git.read import list_refs
 from gitexp.git.repository import Repository
 
@@ -129,6 +129,51 @@ def update_ref(
             _set_ref(repository, repo, name, old, new)
 
     retry(repository, name, attempt)
+
+
+class RefChange(NamedTuple):
+    """A ref that is to move: from what it names (None: it does not exist) to what it is to name
+    (None: it goes).
+    """  # noqa: D205
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+def update_refs(repository: Repository, prefix: str, changes: Sequence[RefChange]) -> None:
+    """Create, move and delete refs, all of them or none.
+
+    Args:
+        repository: Where.
+        prefix: What all their names begin with, up to a slash.
+        changes: What is to move.
+
+    Raises:
+        ConflictError: A ref does not name what was expected, or a lock file stays.
+        GitexpError: The system refused.
+    """
+
+    def attempt() -> None:
+        try:
+            repository.git(["update-ref", "--stdin"], stdin=b"".join(map(_command, changes)))
+        except GitCommandError as error:
+            if "File exists" in error.said or "Unable to create" in error.said:
+                raise _RetryableError(error.message) from error
+            if "but expected" in error.said or "already exists" in error.said:
+                raise ConflictError(error.message) from error
+            raise write_error(OSError(error.message), f"update {prefix}") from error
+
+    if changes:
+        retry(repository, prefix, attempt)
+
+
+def _command(change: RefChange) -> bytes:
+    if change.new is None:
+        return f"delete {change.ref} {change.old}\n".encode()
+    if change.old is None:
+        return f"create {change.ref} {change.new}\n".encode()
+    return f"update {change.ref} {change.new} {change.old}\n".encode()
 
 
 def _set_ref(
@@ -275,10 +320,18 @@ def _remove_stale_lock(repository: Repository, name: str) -> None:
     """
     if not name.startswith("refs/") or ".." in name:
         return
-    path = _lock_file(repository, name)
+    if name.endswith("/"):  # several refs below it, and deleting takes git's list of packed refs
+        for path in (repository.common_dir / name).glob("**/*.lock"):
+            _remove_if_stale(path, STALE_LOCK_SECONDS)
+        _remove_if_stale(repository.common_dir / "packed-refs.lock", 10 * STALE_LOCK_SECONDS)
+    else:
+        _remove_if_stale(_lock_file(repository, name), STALE_LOCK_SECONDS)
+
+
+def _remove_if_stale(path: Path, seconds: float) -> None:
     since, seen = time.monotonic(), _identity(path)
     while seen is not None:
-        if time.monotonic() - since > STALE_LOCK_SECONDS:
+        if time.monotonic() - since > seconds:
             path.unlink(missing_ok=True)
             return
         time.sleep(STALE_LOCK_SECONDS / 20)

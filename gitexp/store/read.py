@@ -7,6 +7,7 @@ the rest stays readable.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from gitexp.errors import GitCommandError
@@ -14,10 +15,19 @@ from gitexp.git import refs
 from gitexp.git.read import TreeEntry, list_tree, read_blobs
 from gitexp.git.repository import Repository
 from gitexp.records.facts import BadLineError, Fact, OpaqueFact, decode_fact
-from gitexp.store.batch import environment_path, file_path, split_lines
+from gitexp.store.batch import environment_path, file_path
 from gitexp.store.problem import Problem
 
 MISSING = "the note's object is missing"
+
+MAX_NOTE_LINES = 1 << 16
+"""What follows in a note is reported, not read: nobody says so much of one run."""
+
+MAX_NOTE_PROBLEMS = 100
+"""Bad lines of a note that are listed one by one; those that follow are counted."""
+
+MAX_LOG_BYTES = 1 << 30
+"""A longer metric log is reported, not read: that of ten million values has a tenth."""
 
 
 def decode_note(
@@ -30,14 +40,36 @@ def decode_note(
         blob: Its content.
         seen: Lines of the run that were met before, in any shard; they are left out. It grows.
     """
-    for number, line in enumerate(split_lines(blob), 1):
+    bad: list[int] = []
+    for number, line in enumerate(note_lines(blob), 1):
+        if number > MAX_NOTE_LINES:
+            reason = f"the note has more than {MAX_NOTE_LINES} lines, and the rest is not read"
+            yield place._replace(line=number, reason=reason)
+            break
         if line in seen:
             continue
         seen.add(line)
         try:
             yield decode_fact(line)
         except BadLineError as error:
-            yield place._replace(line=number, reason=str(error))
+            bad.append(number)
+            if len(bad) <= MAX_NOTE_PROBLEMS:
+                yield place._replace(line=number, reason=str(error))
+    unlisted = bad[MAX_NOTE_PROBLEMS:]
+    if unlisted:
+        reason = f"it cannot be read, nor can {len(unlisted) - 1} lines after it"
+        yield place._replace(line=unlisted[0], reason=reason)
+
+
+def note_lines(blob: bytes) -> Iterator[bytes]:
+    """Yield the lines of a note as `split_lines` returns them, one at a time.
+
+    A blob of nothing but line ends would make a list that is eight times as large.
+    """
+    for match in re.finditer(rb"[^\n]+", blob):
+        line = match[0].removesuffix(b"\r")
+        if line:
+            yield line
 
 
 def noted_run(path: bytes) -> str | None:
@@ -66,7 +98,7 @@ def read_metric_lines(
             for blob in _blobs_of_run(repository, tip, run_id):
                 if blob is None:
                     problems.append(Problem(ref, run_id, 0, MISSING))
-                for number, line in enumerate(split_lines(blob or b""), 1):
+                for number, line in enumerate(note_lines(blob or b""), 1):
                     lines.setdefault(line, Problem(ref, run_id, number, ""))
         except GitCommandError as error:
             problems.append(Problem(ref, run_id, 0, error.message.rstrip(".")))
@@ -77,7 +109,7 @@ def _blobs_of_run(repository: Repository, tip: str, run_id: str) -> Iterator[byt
     """Yield the notes of one run in a notes tree, without listing other runs' folders."""
     entries = [*list_tree(repository, tip, run_id[:2]), *list_tree(repository, tip, run_id)]
     oids = [entry.oid for entry in entries if noted_run(entry.path) == run_id]
-    yield from (blob for _, blob in read_blobs(repository, oids))
+    yield from (blob for _, blob in read_blobs(repository, oids, MAX_LOG_BYTES))
 
 
 def list_run_files(repository: Repository, tips: dict[str, str], run_id: str) -> dict[str, str]:

@@ -47,6 +47,17 @@ def shard_name(repository: Repository) -> str:
         raise write_error(error, f"write {path}") from error
 
 
+def known_shard(repository: Repository) -> str | None:
+    """Return the name of this clone's shard; None as long as nothing was written."""
+    configured = repository.settings.get("exprag.shard")
+    if configured is not None:
+        return configured
+    try:
+        return (repository.home / "shard").read_text("utf-8", "replace").strip()
+    except OSError:
+        return None
+
+
 def _create(path: Path) -> str:
     """Write a new name, unless another process was faster; return the one that stands."""
     path.parent.mkdir(exist_ok=True)

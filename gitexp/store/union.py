@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gitexp.errors import GitexpError
+from gitexp.errors import BadShardError
 from gitexp.git import refs
 from gitexp.git.history import EMPTY_TREE, is_ancestor, merge_commit, tree_of_commit
 from gitexp.git.read import list_tree
@@ -43,7 +43,8 @@ def unite_ref(repository: Repository, ref: str, other: str) -> str:
     Raises:
         MissingObjectError: An object that is needed is not here; the ref stays.
         ConflictError: Others kept winning the race for the ref.
-        GitexpError: The other state is no shard, or could not be written.
+        BadShardError: The other state is no shard.
+        GitexpError: It could not be written.
     """
     tip = other
 
@@ -84,7 +85,7 @@ def unite_trees(repository: Repository, ref: str, a: str, b: str) -> str:
     """Return the tree that holds two states of a shard (ids of trees)."""
     if ref.startswith(refs.CODE):
         if {a, b} != {EMPTY_TREE}:
-            raise GitexpError(f"A commit of {ref} has files, which no chain of code has.")
+            raise BadShardError(f"A commit of {ref} has files, which no chain of code has.")
         return EMPTY_TREE
     if ref.startswith(refs.FILES):
         return _without_removed(repository, unite_files(repository, a, b))

@@ -1,24 +1,37 @@
 """Look at or choose the settings of this clone; none of them is needed to start.
 
 --metric and --goal say what 'best' means here, --shard names this clone's share of the store,
-and --notes-display lets plain 'git log RUN' show the facts of a run. Everything is written to
+and --notes-display lets plain 'git log RUN' show the facts of a run. All of this is written to
 the repository's own git configuration, where 'git config' sees it too.
+
+--hooks puts a git hook in place: pre-push, with which 'git push' of a branch shares its runs, or
+in a bare repository pre-receive, which refuses pushes that would lose or damage runs. A hook that
+was there runs first. --hooks --remove puts everything back as it was.
 """
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
 
 from gitexp.cli.context import Context
+from gitexp.cli.output import print_hint, print_warning
 from gitexp.errors import GitCommandError, UsageError
 from gitexp.git import refs
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
+from gitexp.hooks.install import Hook, find_hook, install, remove
 from gitexp.store.shard import shard_name
 
 _DISPLAY_KEY = "notes.displayRef"
 _DISPLAY_GLOB = f"{refs.FACTS}*"
+_HOOK_STATES = {
+    "absent": "no hook",
+    "foreign": "a hook of another program",
+    "installed": "gitexp's hook",
+    "outdated": "gitexp's hook, of another version; renew it with --hooks",
+}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -31,6 +44,8 @@ def configure(parser: ArgumentParser) -> None:
         action=BooleanOptionalAction,
         help="let 'git log' show the facts of runs, or not",
     )
+    parser.add_argument("--hooks", action="store_true", help="put the git hook in place")
+    parser.add_argument("--remove", action="store_true", help="with --hooks: take it out again")
 
 
 def run(args: Namespace, context: Context) -> int:
@@ -43,12 +58,18 @@ def run(args: Namespace, context: Context) -> int:
         )
     if args.metric is not None and not args.metric.strip():
         raise UsageError("The metric's name is empty.", "Give a name, as in --metric acc.")
+    if args.remove and not args.hooks:
+        raise UsageError("--remove makes sense with --hooks only.")
     for name in ("shard", "metric", "goal"):
         value = getattr(args, name)
         if value is not None:
             run_git(["config", "--local", f"exprag.{name}", value], cwd=repository.top)
     if args.notes_display is not None:
         _display_notes(repository, show=args.notes_display)
+    if args.remove:
+        _report_left(remove(repository))
+    elif args.hooks:
+        install(repository)
     state = describe(context)
     if context.output.json:
         context.output.data(state)
@@ -62,6 +83,7 @@ def describe(context: Context) -> dict[str, Any]:
     repository = context.repository
     settings = repository.settings
     runs = context.memory.runs()
+    hook = find_hook(repository)
     return {
         "shard": shard_name(repository),
         "settings": dict(sorted(settings.items())),
@@ -69,6 +91,8 @@ def describe(context: Context) -> dict[str, Any]:
         "runs": len(runs),
         "running": sum(run.status == "running" for run in runs),
         "store": str(repository.home),
+        "hooks": {hook.name: hook.state},
+        "hooks_folder": str(hook.path.parent),
     }
 
 
@@ -90,11 +114,21 @@ def _display_notes(repository: Repository, *, show: bool) -> None:
         run_git(words, cwd=repository.top)
 
 
+def _report_left(hook: Hook) -> None:
+    """Say what stays where it is, since it is not gitexp's."""
+    if hook.state == "foreign":
+        print_warning(f"{hook.path} is another program's; it is left as it is.")
+        if os.path.lexists(hook.kept):
+            print_hint(f"It replaced gitexp's. The hook of before gitexp is kept as {hook.kept}.")
+
+
 def _show(state: dict[str, Any], context: Context) -> None:
     out = context.output
     out.line(f"shard          {state['shard']}")
     out.line(f"runs           {state['runs']} ({state['running']} in progress)")
     out.line(f"notes display  {'on' if state['notes_display'] else 'off'}")
+    for name, hook in state["hooks"].items():
+        out.line(f"{name:<14} {_HOOK_STATES[hook]}")
     for name, value in state["settings"].items():
         out.line(f"{name:<14} {value}")
     if not state["settings"]:

@@ -8,7 +8,7 @@ the lowest and the highest.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gitexp.cli.context import Context
@@ -53,11 +53,11 @@ def run(args: Namespace, context: Context) -> int:
     context.report_problems(memory)
     if context.output.json:
         context.output.data(data)
-    elif not table[1]:
+    elif not (data["calls"] if args.key is None else data["points"]):
         print_hint(f"Run {short(tracked.id)} has tracked nothing.")
     else:
         show = cell if context.output.terminal else exact
-        rows = [[show(value) for value in row] for row in table[1]]
+        rows = ([show(value) for value in row] for row in table[1])
         with context.output.pager(context.repository):
             context.output.table([safe(name) for name in table[0]], rows)
     return 0
@@ -108,12 +108,13 @@ def points_json(points: History) -> list[dict[str, Any]]:
     ]
 
 
-Table = tuple[list[str], list[list[Any]]]
+Table = tuple[list[str], Iterator[list[Any]]]
+"""Header, and rows as they are asked for: calls of many shapes make a table of mostly nothing."""
 
 
 def history_table(points: History) -> Table:
     """Return header and rows of a metric's history."""
-    rows: list[list[Any]] = [[p.step, _time(p.time_ms), p.value] for p in points]
+    rows: Iterator[list[Any]] = ([p.step, _time(p.time_ms), p.value] for p in points)
     return ["step", "time", points.metric], rows
 
 
@@ -125,10 +126,10 @@ def calls_table(calls: Sequence[Call]) -> Table:
     values = [_leaves(call) for call in calls]
     paths = list(dict.fromkeys(path for leaves in values for path in leaves))
     notes = ["note"] if any(call.note is not None for call in calls) else []
-    rows = [
+    rows = (
         [call.step, _time(call.time_ms), *map(leaves.get, paths), *([call.note] if notes else [])]
         for call, leaves in zip(calls, values, strict=True)
-    ]
+    )
     return ["step", "time", *paths, *notes], rows
 
 

@@ -20,6 +20,7 @@ from gitexp.memory import Memory
 from gitexp.render.text import ago, number, safe, short, size
 from gitexp.run import Run
 from gitexp.store.problem import Problem
+from gitexp.store.shard import known_shard
 
 HEAVIEST = 5
 _PARTS = {
@@ -78,17 +79,6 @@ def found_problems(memory: Memory) -> list[Problem]:
 def in_progress(memory: Memory) -> list[Run]:
     """Return the runs that have not ended, the latest first."""
     return memory.runs('status == "running"')
-
-
-def known_shard(repository: Repository) -> str | None:
-    """Return the name of this clone's shard; None as long as nothing was written."""
-    configured = repository.settings.get("exprag.shard")
-    if configured is not None:
-        return configured
-    try:
-        return (repository.home / "shard").read_text("utf-8", "replace").strip()
-    except OSError:
-        return None
 
 
 def damaged_journals(repository: Repository) -> list[dict[str, Any]]:

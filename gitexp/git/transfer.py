@@ -1,0 +1,194 @@
+"""Fetch and push refs by the git program, with everything a user has configured for it.
+
+Credentials, ssh, proxies, ``insteadOf``, protocol versions: git's own affair. What is switched
+off are the side effects of a user's fetch: no tags, no pruning, no FETCH_HEAD, no other refspecs
+of the remote's configuration. Refs on the remote move by compare-and-swap only
+(``--force-with-lease`` with the state that each is expected to have), all of them or none.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from gitexp.errors import GitCommandError, GitexpError, RemoteMovedError, TransferError
+from gitexp.git.process import last_line, start_git
+from gitexp.git.repository import Repository
+
+Progress = Callable[[bytes], None]
+"""Takes what git says meanwhile, for a terminal: lines, and counts that rewrite a line."""
+
+PUSHING = "GITEXP_PUSHING"
+"""Set for our own ``git push``: a hook of ours that it calls has nothing to share."""
+
+_REJECTED_FETCH = re.compile(r"! \[rejected\]\s+\S+\s+-> (\S+)")
+_MOVED = (
+    "stale info",
+    "fetch first",
+    "non-fast-forward",
+    "needs force",
+    "failed to update ref",
+    "cannot lock ref",
+    "failed to lock",
+    "unable to lock",
+    "incorrect old value",
+    "reference already exists",
+    "already exists",
+    "atomic push failed",
+    "atomic transaction failed",
+    "transaction failed",
+    "failed transaction",
+)
+"""Reasons by which git and its servers refuse a push because somebody else was faster."""
+
+_BUSY = ("cannot lock ref", "Unable to create", "unable to update local ref")
+_STALL_SECONDS = 60
+_LAST_WORDS_SECONDS = 5.0
+
+
+class Update(NamedTuple):
+    """A ref of the remote that is to move.
+
+    Attributes:
+        ref: Its full name there.
+        expected: What it is expected to name now; None where it is not to exist.
+        new: What it is to name.
+    """
+
+    ref: str
+    expected: str | None
+    new: str
+
+
+def fetch(
+    repository: Repository,
+    remote: str,
+    refspecs: Sequence[str],
+    *,
+    tips: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[str]:
+    """Fetch refs; return the local ones that did not move, as the remote rewrote its history.
+
+    Args:
+        repository: Where to.
+        remote: Name or URL of the remote.
+        refspecs: What to fetch, and to where; none is forced.
+        tips: Refs or patterns of refs that say to the remote what is here; all by default.
+        progress: Shown what git says meanwhile.
+
+    Raises:
+        RemoteMovedError: Another fetch of this clone is at work.
+        TransferError: The remote cannot be reached, or it refused.
+    """
+    options = ["--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--no-filter"]
+    options += ["--no-recurse-submodules", *(f"--negotiation-tip={tip}" for tip in tips)]
+    words = ["fetch", "--progress" if progress else "--no-progress", *options]
+    code, _, said = _run(repository, [*words, "--", remote, *refspecs], progress)
+    rejected = _REJECTED_FETCH.findall(said)
+    if code and not rejected:
+        if any(reason in said for reason in _BUSY):
+            raise RemoteMovedError("Another fetch is at work in this repository.")
+        raise _failure("fetch from", remote, said)
+    return rejected
+
+
+def push(
+    repository: Repository,
+    remote: str,
+    updates: Sequence[Update],
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Move refs of a remote, all of them or none.
+
+    Raises:
+        RemoteMovedError: A ref there is not as expected, or others are pushing.
+        TransferError: The remote cannot be reached, or it refused.
+    """
+    leases = [f"--force-with-lease={u.ref}:{u.expected or ''}" for u in updates]
+    refspecs = [f"{u.new}:{u.ref}" for u in updates]
+    words = ["push", "--porcelain", "--progress" if progress else "--no-progress"]
+    words += ["--no-follow-tags", "--recurse-submodules=no", "--no-signed", *leases]
+    for atomic in (["--atomic"], []):
+        command = [*words, *atomic, "--", remote, *refspecs]
+        code, output, said = _run(repository, command, progress, {PUSHING: "1"})
+        if "does not support --atomic" not in said:
+            break
+    if code:
+        raise _push_failure(remote, output, said)
+
+
+def _push_failure(remote: str, output: str, said: str) -> GitexpError:
+    refused = [line.split("\t")[-1] for line in output.splitlines() if line.startswith("!")]
+    final = [line for line in refused if not any(reason in line for reason in _MOVED)]
+    if refused and not final:
+        return RemoteMovedError(f"The remote {remote} has moved: {refused[0]}.")
+    return _failure("push to", remote, said, final[0] if final else "")
+
+
+def _failure(doing: str, remote: str, said: str, reason: str = "") -> TransferError:
+    """Return the error of a transfer: git's last word, and what the remote itself said."""
+    lines = [line.strip() for line in said.splitlines()]
+    theirs = [text for line in lines if (text := line.removeprefix("remote:")) != line]
+    theirs = [text.strip() for text in theirs if text.strip()]
+    why = reason or last_line("\n".join(lines)) or "git failed without a word"
+    more = f" The remote says: {' '.join(theirs[:_SHOWN])}" if theirs else ""
+    hint = f"Nothing is lost; see whether 'git ls-remote {remote}' works, then try again."
+    return TransferError(f"Could not {doing} {remote}: {why.rstrip('.')}.{more}", hint)
+
+
+_SHOWN = 10
+"""Lines of what a remote said that an error repeats."""
+
+
+def _run(
+    repository: Repository,
+    arguments: Sequence[str],
+    progress: Progress | None,
+    environment: dict[str, str] | None = None,
+) -> tuple[int, str, str]:
+    """Run git; return its exit code, its output, and what it wrote to stderr."""
+    tied = {**repository.environment, **(environment or {})}
+    options = _give_up_when_stalled(repository)
+    process = start_git([*options, *arguments], cwd=repository.top, environment=tied)
+    said: list[bytes] = []
+    listener = threading.Thread(target=_listen, args=(process, said, progress), daemon=True)
+    listener.start()
+    try:
+        output = process.stdout.read() if process.stdout is not None else b""
+        listener.join()
+        code = process.wait()
+    except BaseException:
+        process.terminate()  # git removes its lock files
+        process.wait()
+        listener.join(_LAST_WORDS_SECONDS)
+        raise
+    finally:
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+    text = b"".join(said).decode("utf-8", "replace").replace("\r", "\n")
+    return code, output.decode("utf-8", "replace"), text
+
+
+def _give_up_when_stalled(repository: Repository) -> list[str]:
+    """Return options by which HTTP that stands still is given up, unless the user has chosen."""
+    try:
+        repository.git(["config", "--get-regexp", r"^http\.(.*\.)?lowspeed"])
+    except GitCommandError:  # nothing is set
+        return ["-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={_STALL_SECONDS}"]
+    return []
+
+
+def _listen(process: subprocess.Popen[bytes], said: list[bytes], progress: Progress | None) -> None:
+    stderr = process.stderr
+    if stderr is None:
+        return
+    while chunk := stderr.read1(1 << 16):  # type: ignore[attr-defined]
+        said.append(chunk)
+        if progress is not None:
+            progress(chunk)

@@ -1,0 +1,200 @@
+"""Bring what a remote has: fetch it beside the local shards, unite, and give runs their handles.
+
+Nothing is fetched onto a local shard. What arrives is united with what is here, code first and
+facts last, so that facts never speak of what is not there. A pull that dies anywhere is completed
+by the next one.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gitexp.errors import BadShardError, MissingObjectError, RemoteMovedError
+from gitexp.git import refs
+from gitexp.git.read import any_ref, list_refs, read_trees, resolve
+from gitexp.git.repository import Repository
+from gitexp.git.transfer import Progress, fetch
+from gitexp.git.write import RefChange, update_refs
+from gitexp.share.ahead import changed_runs
+from gitexp.share.archive import archive_horizon
+from gitexp.share.remote import PARTS, Remote, choose_remote, last_seen
+from gitexp.share.visible import visible_runs
+from gitexp.store.problem import Problem
+from gitexp.store.union import unite_ref
+
+_PATIENCE_SECONDS = 30.0
+"""How long a pull waits for other fetches of this clone."""
+
+
+class Pulled(NamedTuple):
+    """What a pull brought.
+
+    Attributes:
+        remote: Name of the remote.
+        runs: Ids of the runs of which something new is known, sorted.
+        refs: Local ref -> what it named before (None: it did not exist) and what it names now.
+        handles: How many runs got a handle.
+        problems: What of the remote could not be taken, and why.
+    """
+
+    remote: str
+    runs: list[str]
+    refs: dict[str, tuple[str | None, str]]
+    handles: int
+    problems: list[Problem]
+
+
+def pull(
+    repository: Repository, remote: str | None = None, *, progress: Progress | None = None
+) -> Pulled:
+    """Bring what a remote has and this clone has not.
+
+    Args:
+        repository: Where to.
+        remote: Name or URL; by default the one that git would push to.
+        progress: Shown what git says meanwhile.
+
+    Raises:
+        UsageError: It is not clear which remote is meant.
+        TransferError: The remote cannot be reached, or it refused.
+        ConflictError: Others kept changing the local shards.
+        GitexpError: The system refused (a full disk, say). What was there before is intact.
+    """
+    chosen = choose_remote(repository, remote)
+    look(repository, chosen, progress)
+    moved, problems = take(repository, chosen)
+    runs: set[str] = set()
+    for ref, (old, new) in moved.items():
+        if ref.startswith(refs.FACTS):
+            runs.update(changed_runs(repository, old, new))
+    ordered = sorted(runs)
+    return Pulled(chosen.name, ordered, moved, make_handles(repository, ordered), problems)
+
+
+def look(repository: Repository, remote: Remote, progress: Progress | None = None) -> None:
+    """Fetch what a remote has into the refs that say what was last seen there.
+
+    Where its history was rewritten, what was seen before is united with the local shards, and
+    then forgotten.
+
+    Raises:
+        GitexpError: As `pull`.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        tips = _tips(repository, remote)
+        try:
+            rewritten = fetch(
+                repository, remote.name, remote.refspecs(), tips=tips, progress=progress
+            )
+        except RemoteMovedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter, not a secret
+            continue
+        if not rewritten:
+            return
+        take(repository, remote)
+        _forget(repository, remote, rewritten)
+
+
+def _tips(repository: Repository, remote: Remote) -> list[str]:
+    """Return what says to a remote what is here: what it was seen to have, and HEAD.
+
+    Telling it of each run's handle would cost as much as there are runs.
+    """
+    if not any_ref(repository, remote.prefix):
+        return []
+    branches = f"refs/remotes/{remote.name}/"
+    head = resolve(repository, "HEAD")
+    tips = [f"{p}*" for p in (remote.prefix, branches) if any_ref(repository, p)]
+    return tips if head is None else [*tips, head]
+
+
+def _forget(repository: Repository, remote: Remote, tracking: Sequence[str]) -> None:
+    there = list_refs(repository, remote.prefix)
+    changes = [RefChange(ref, there[ref], None) for ref in tracking if ref in there]
+    update_refs(repository, remote.prefix, changes)
+
+
+def take(
+    repository: Repository, remote: Remote
+) -> tuple[dict[str, tuple[str | None, str]], list[Problem]]:
+    """Unite the local shards with what was last seen on a remote.
+
+    Returns:
+        Local ref -> what it named before and what it names now, where that differs; and what
+        could not be taken.
+
+    Raises:
+        GitexpError: As `pull`.
+    """
+    seen = last_seen(repository, remote)
+    local = list_refs(repository, *PARTS.values())
+    moved: dict[str, tuple[str | None, str]] = {}
+    problems = _wrong_handles(seen)
+    for prefix in PARTS.values():
+        for ref in sorted(ref for ref in seen if ref.startswith(prefix)):
+            old = local.get(ref)
+            if old == seen[ref]:
+                continue
+            problem = _take_one(repository, ref, seen[ref], old, moved)
+            if problem is not None:
+                problems.append(problem)
+    return moved, problems
+
+
+def _take_one(
+    repository: Repository,
+    ref: str,
+    theirs: str,
+    old: str | None,
+    moved: dict[str, tuple[str | None, str]],
+) -> Problem | None:
+    if not refs.is_shard_name(ref.rpartition("/")[2]) or ref.count("/") != _SLASHES:
+        return Problem(ref, "", 0, "its name is not that of a shard")
+    try:
+        new = unite_ref(repository, ref, theirs)
+    except (BadShardError, MissingObjectError) as error:
+        return Problem(ref, "", 0, error.message.rstrip("."))
+    if new != old:
+        moved[ref] = (old, new)
+    return None
+
+
+_SLASHES = 3
+"""In the full name of a shard's ref."""
+
+
+def _wrong_handles(seen: dict[str, str]) -> list[Problem]:
+    """Return the handles of a remote (they come by plain git) that are not what they must be."""
+    handles = ((ref, oid) for ref, oid in seen.items() if ref.startswith(refs.RUNS))
+    return [
+        Problem(ref, "", 0, "it does not name the run's own commit")
+        for ref, oid in handles
+        if ref != refs.run_ref(oid)
+    ]
+
+
+def make_handles(repository: Repository, runs: Sequence[str]) -> int:
+    """Create the handles of runs that are to be seen, whose code is here, and that are not old.
+
+    Returns:
+        How many were created.
+
+    Raises:
+        ConflictError: Others kept creating them.
+    """
+    if not runs:
+        return 0
+    there = list_refs(repository, refs.RUNS)
+    started = visible_runs(repository, [run for run in runs if refs.run_ref(run) not in there])
+    horizon = archive_horizon(repository)
+    wanted = [run for run in started if started[run] >= horizon]
+    trees = zip(wanted, read_trees(repository, wanted), strict=True)
+    changes = [RefChange(refs.run_ref(run), None, run) for run, tree in trees if tree is not None]
+    update_refs(repository, refs.RUNS, changes)
+    return len(changes)
