@@ -46,6 +46,9 @@ COMMANDS = (
     Command("skill", "set up", "write the guide with which coding agents use gitexp"),
     Command("completion", "set up", "print the completion script for a shell"),
     Command("reindex", "keep", "make the index anew"),
+    Command("rm", "keep", "withdraw runs"),
+    Command("gc", "keep", "drop what withdrawn runs hold"),
+    Command("archive", "keep", "fold the handles of old runs away"),
     Command("recover", "keep", "seal runs whose process is gone"),
 )
 

@@ -99,8 +99,11 @@ def _write_signed(
 ) -> str | None:
     """Write a commit with the user's signature; return None, and warn, where that fails."""
     name, email = identity(repository)
-    who = {f"GIT_{role}_{part}": value for role in _ROLES for part, value in
-           (("NAME", name), ("EMAIL", email))}
+    who = {
+        f"GIT_{role}_{part}": value
+        for role in _ROLES
+        for part, value in (("NAME", name), ("EMAIL", email))
+    }
     words = [word for parent in parents for word in ("-p", parent)]
     try:
         output = repository.git(

@@ -16,7 +16,8 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The id of the tree without entries, which every repository can read."""
 
 _MERGER = ("exprag", "exprag@localhost")
-_MERGE_MESSAGE = "exprag: union\n"
+MERGE_MESSAGE = "exprag: union\n"
+"""The whole message of a merge of two states of a shard."""
 
 
 def tree_of_commit(repository: Repository, commit: str) -> str:
@@ -27,6 +28,16 @@ def tree_of_commit(repository: Repository, commit: str) -> str:
         BadShardError: It is no commit.
     """
     return str(_commit(repository, commit).tree_id)
+
+
+def parents_of(repository: Repository, commit: str) -> list[str]:
+    """Return the ids of a commit's parents; raise what `tree_of_commit` raises."""
+    return [str(oid) for oid in _commit(repository, commit).parent_ids]
+
+
+def message_of(repository: Repository, commit: str) -> str:
+    """Return a commit's message; raise what `tree_of_commit` raises."""
+    return _commit(repository, commit).message
 
 
 def _commit(repository: Repository, oid: str) -> pygit2.Commit:
@@ -67,7 +78,7 @@ def merge_commit(repository: Repository, tree: str, parents: Sequence[str]) -> s
     ids = [pygit2.Oid(hex=parent) for parent in sorted(set(parents))]
     repo = repository.objects()
     try:
-        commit = repo.create_commit(None, merger, merger, _MERGE_MESSAGE, pygit2.Oid(hex=tree), ids)
+        commit = repo.create_commit(None, merger, merger, MERGE_MESSAGE, pygit2.Oid(hex=tree), ids)
     except (pygit2.GitError, KeyError, ValueError, OSError) as error:
         raise write_error(error, "write a merge") from error
     return str(commit)

@@ -31,23 +31,23 @@ def object_sizes(repository: Repository, oids: Sequence[str]) -> dict[str, int |
     return {o: int(a) if a.isdigit() else None for o, a in zip(oids, answers, strict=True)}
 
 
-def disk_bytes(repository: Repository, prefix: str) -> int:
-    """Return the bytes on disk of what only refs below a prefix keep alive.
+def disk_bytes(repository: Repository, *prefixes: str) -> int:
+    """Return the bytes on disk of what only refs below some prefixes keep alive.
 
     Raises:
         GitCommandError: An object that they reach is missing or corrupt.
     """
-    output = repository.git([*_OBJECTS, "--disk-usage", _glob(prefix), *_NOT_OURS])
+    output = repository.git([*_OBJECTS, "--disk-usage", *map(_glob, prefixes), *_NOT_OURS])
     return int(output.splitlines()[-1])
 
 
-def heaviest_paths(repository: Repository, prefix: str) -> Counter[bytes]:
-    """Return the bytes on disk by path, over all versions that only refs below a prefix keep.
+def heaviest_paths(repository: Repository, *prefixes: str) -> Counter[bytes]:
+    """Return the bytes on disk by path, over all versions that only refs below prefixes keep.
 
     Raises:
         GitCommandError: An object that they reach is missing or corrupt.
     """
-    listed = repository.git([*_OBJECTS, _glob(prefix), *_NOT_OURS])
+    listed = repository.git([*_OBJECTS, *map(_glob, prefixes), *_NOT_OURS])
     ours = [line for line in listed.split(b"\n") if line and not line.startswith(b"-")]
     output = repository.git(
         ["cat-file", "--batch-check=%(objecttype) %(objectsize:disk) %(rest)", "--buffer"],

@@ -14,7 +14,7 @@ class NewObject(NamedTuple):
 
     Attributes:
         oid: Its object id.
-        commit: The latest new commit that holds it; of a commit its own id.
+        commit: The first new commit that holds it; of a commit its own id.
         path: Where a blob stands in that commit's tree, as git has it; None for a commit.
     """
 
@@ -28,8 +28,8 @@ def new_objects(
 ) -> list[NewObject]:
     """Return the commits and blobs that are reachable from tips, but not from what is known.
 
-    Each commit is followed by the blobs that no later commit has. Replacements (``git replace``)
-    are left aside, as in a push.
+    Parents come first, and each commit is followed by the blobs that it brought. Replacements
+    (``git replace``) are left aside, as in a push.
 
     Args:
         repository: Where.
@@ -44,7 +44,8 @@ def new_objects(
     ids = [word for word in known if not word.startswith("-")]
     here = [oid for oid, kind in zip(ids, _kinds(repository, ids), strict=True) if kind]
     # Before git 2.42 `--stdin` took no options; `--not` counts for what follows it.
-    arguments = ["rev-list", "--objects", "--in-commit-order", "--stdin", "--not", *options]
+    arguments = ["rev-list", "--topo-order", "--reverse", "--objects", "--in-commit-order"]
+    arguments += ["--stdin", "--not", *options]
     stdin = "".join(f"{word}\n" for word in (*tips, *(f"^{oid}" for oid in here)))
     output = repository.git(arguments, stdin=stdin.encode(), environment=AS_STORED)
     listed = list(_parse(output))

@@ -7,20 +7,26 @@ are bytes.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Mapping, Sequence
 
 from gitexp.errors import GitexpError
-from gitexp.git.process import start_git, translate_failure
+from gitexp.git.objects import Object, parse_tree, read_objects
 from gitexp.git.repository import Repository
 from gitexp.light import NamedTuple
 
-MAX_CHANGES = 2_000_000
+MAX_CHANGES = 1_000_000
 """Paths in which two states may differ. A tree of ten objects can spell out more than any
-machine could list; an honest first push of 500,000 runs stays below."""
+machine could list; an honest first push of 100,000 runs stays below."""
 
-_CHUNK = 1 << 16
+MAX_DEPTH = 64
+"""Folders within folders; nobody keeps files deeper."""
+
+_TREE = "40000"
+_BESIDE = 22
+"""Bytes of an entry of a tree object beside mode and name: a space, a NUL and the object id."""
+
+_Folder = tuple[bytes, str | None, str | None]
+"""A path with a final slash, and the ids of the trees that stood and stand there."""
 
 
 class ObjectHead(NamedTuple):
@@ -38,6 +44,11 @@ class Change(NamedTuple):
     old: str | None
     new: str | None
     mode: str
+
+
+class _Entry(NamedTuple):
+    mode: str
+    oid: str
 
 
 class CommitHead(NamedTuple):
@@ -75,54 +86,69 @@ def _object_head(answer: str) -> ObjectHead | None:
 def tree_changes(repository: Repository, old: str, new: str) -> list[Change]:
     """Return the paths in which two trees or commits differ, folders spelled out.
 
+    Only folders that differ are read, level by level: ``git diff-tree`` would list all paths of a
+    hostile tree in memory before it prints the first one.
+
     Raises:
-        GitexpError: There are more than `MAX_CHANGES`.
-        GitCommandError: An object is missing or no tree.
+        GitexpError: There are more than `MAX_CHANGES`, folders are nested more than `MAX_DEPTH`
+            deep, or a tree is damaged.
     """
-    process = start_git(
-        ["diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--"],
-        cwd=repository.top,
-        environment=repository.environment,
-    )
-    with process:
-        try:
-            pairs = _pairs(process.stdout)
-            changes = [_change(*pair) for pair in itertools.islice(pairs, MAX_CHANGES)]
-            too_many = next(pairs, None) is not None
-        except BaseException:
-            process.kill()
-            raise
-        if too_many:
-            process.kill()
-        errors = process.stderr.read() if process.stderr is not None else b""
-    if too_many:
-        raise GitexpError(f"More than {MAX_CHANGES} paths differ.")
-    if process.returncode:
-        raise translate_failure(process.args, process.returncode, errors)
-    return changes
+    roots = object_heads(repository, [f"{old}^{{tree}}", f"{new}^{{tree}}"])
+    before, after = (head.oid if head is not None else None for head in roots.values())
+    level: list[_Folder] = [(b"", before, after)]
+    changes: list[Change] = []
+    for _ in range(MAX_DEPTH):
+        level = [folder for folder in level if folder[1] != folder[2]]
+        if not level:
+            return changes
+        trees = _read_folders(repository, level)
+        below: list[_Folder] = []
+        for path, a, b in level:
+            _compare(path, trees.get(a, {}), trees.get(b, {}), changes, below)
+            if len(changes) + len(below) > MAX_CHANGES:
+                raise GitexpError(f"More than {MAX_CHANGES} paths differ.")
+        level = below
+    raise GitexpError(f"Folders are nested more than {MAX_DEPTH} deep.")
 
 
-def _pairs(stream: IO[bytes] | None) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what ``diff-tree -z`` says of each path, and the path."""
-    head: bytes | None = None
-    rest = b""
-    while stream is not None and (chunk := stream.read(_CHUNK)):
-        *fields, rest = (rest + chunk).split(b"\0")
-        for field in fields:
-            if head is None:
-                head = field
-            else:
-                yield head, field
-                head = None
+def _read_folders(
+    repository: Repository, level: Sequence[_Folder]
+) -> dict[str | None, dict[bytes, _Entry]]:
+    """Return the entries of the trees of a level by the ids of the trees."""
+    oids = dict.fromkeys(oid for _, *pair in level for oid in pair if oid is not None)
+    return {found.oid: _entries(found) for found in read_objects(repository, list(oids))}
 
 
-def _change(head: bytes, path: bytes) -> Change:
-    _, mode, old, new, _ = head.decode("ascii").split(" ")
-    return Change(path, _blob(old), _blob(new), mode)
+def _entries(tree: Object) -> dict[bytes, _Entry]:
+    found = list(parse_tree(tree.content)) if tree.kind == "tree" else []
+    entries = {entry.path: _Entry(entry.mode.decode("ascii"), entry.oid) for entry in found}
+    length = sum(len(entry.mode) + len(entry.path) + _BESIDE for entry in found)
+    whole = tree.kind == "tree" and length == len(tree.content)
+    if not whole or len(entries) < len(found) or any(b"/" in name for name in entries):
+        raise GitexpError(f"The tree {tree.oid} is damaged.")
+    return entries
 
 
-def _blob(oid: str) -> str | None:
-    return oid if oid.strip("0") else None
+def _compare(
+    path: bytes,
+    old: Mapping[bytes, _Entry],
+    new: Mapping[bytes, _Entry],
+    changes: list[Change],
+    below: list[_Folder],
+) -> None:
+    """Add to ``changes`` the files in which two folders differ, and to ``below`` the folders."""
+    for name in sorted(old.keys() | new.keys()):
+        sides = old.get(name), new.get(name)
+        if sides[0] == sides[1]:
+            continue
+        a, b = (side.oid if side is not None and side.mode == _TREE else None for side in sides)
+        if a is not None or b is not None:
+            below.append((path + name + b"/", a, b))
+        before, after = (None if side is None or side.mode == _TREE else side for side in sides)
+        if before is not None or after is not None:
+            mode = "" if after is None else after.mode
+            gone, come = (file.oid if file is not None else None for file in (before, after))
+            changes.append(Change(path + name, gone, come, mode))
 
 
 def is_behind(repository: Repository, old: str, new: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from gitexp.errors import GitCommandError
@@ -35,6 +35,7 @@ def spare_copy(repository: Repository, remote: str) -> Iterator[Repository]:
     Raises:
         GitCommandError: It cannot be fetched.
     """
+    repository.home.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="spare-", dir=repository.home) as name:
         folder = Path(name)
         run_git(["init", "--quiet", "--bare", name], cwd=folder, environment=_ELSEWHERE)
@@ -163,5 +164,3 @@ def damaged_packs(repository: Repository) -> list[Path]:
         except GitCommandError:
             found.append(pack)
     return found
-
-

@@ -131,6 +131,23 @@ def update_ref(
     retry(repository, name, attempt)
 
 
+def move_ref(
+    repository: Repository, name: str, build: Callable[[str | None], str | None]
+) -> str | None:
+    """Move a ref as `update_ref` does, by ids as text; return what it names then."""
+    tip: str | None = None
+
+    def build_oid(_repo: pygit2.Repository, old: pygit2.Oid | None) -> pygit2.Oid | None:
+        import pygit2
+
+        nonlocal tip
+        tip = build(None if old is None else str(old))
+        return None if tip is None else pygit2.Oid(hex=tip)
+
+    update_ref(repository, name, build_oid)
+    return tip
+
+
 class RefChange(NamedTuple):
     """A ref that is to move: from what it names (None: it does not exist) to what it is to name
     (None: it goes).

@@ -6,14 +6,17 @@ Any number of snapshots travel, and stay alive, under the one ref ``refs/exprag/
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from gitexp.git.commit import tree_of, write_commit
+from gitexp.git.history import (
+    EMPTY_TREE,
+    MERGE_MESSAGE,
+    message_of,
+    parents_of,
+    tree_of_commit,
+)
 from gitexp.git.repository import Repository
-from gitexp.git.write import update_ref
-
-if TYPE_CHECKING:
-    import pygit2
+from gitexp.git.write import move_ref
 
 CODE_MESSAGE = "exprag code"
 """What the message of a commit of a chain begins with; that of a snapshot never does."""
@@ -50,15 +53,12 @@ def extend_chain(repository: Repository, ref: str, snapshots: Sequence[str]) -> 
         ConflictError: Others kept winning the race for the ref.
         GitexpError: An object could not be written.
     """
-
-    def build(_repo: pygit2.Repository, tip: pygit2.Oid | None) -> pygit2.Oid:
-        import pygit2
-
-        before = [] if tip is None else [str(tip)]
-        return pygit2.Oid(hex=write_chain(repository, before, snapshots))
-
     if snapshots:
-        update_ref(repository, ref, build)
+        move_ref(
+            repository,
+            ref,
+            lambda tip: write_chain(repository, [] if tip is None else [tip], snapshots),
+        )
 
 
 def write_chain(repository: Repository, before: Sequence[str], snapshots: Sequence[str]) -> str:
@@ -71,3 +71,45 @@ def write_chain(repository: Repository, before: Sequence[str], snapshots: Sequen
         message = f"{CODE_MESSAGE}: {len(batch)} {noun}\n"
         last = [write_commit(repository, message, tree, [*last, *batch])]
     return last[0]
+
+
+def read_chain(
+    repository: Repository, tip: str, known: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return what a chain goes on from, and the snapshots that it adds to that.
+
+    Args:
+        repository: Where.
+        tip: The chain's last commit.
+        known: Ids of commits of the chain that are not to be looked behind.
+
+    Returns:
+        Those of the known commits that the chain goes on from; and its snapshots since then.
+
+    Raises:
+        MissingObjectError: A commit of the chain is not here.
+    """
+    bases: dict[str, None] = {}
+    snapshots: dict[str, None] = {}
+    met: set[str] = set()
+    left = [tip]
+    while left:
+        oid = left.pop()
+        if oid in met:
+            continue
+        met.add(oid)
+        if oid in known:
+            bases[oid] = None
+        elif is_link(repository, oid):
+            left += reversed(parents_of(repository, oid))
+        else:
+            snapshots[oid] = None
+    return list(bases), list(snapshots)
+
+
+def is_link(repository: Repository, oid: str) -> bool:
+    """Say whether a commit belongs to a chain of code, or else is a snapshot that one holds."""
+    if tree_of_commit(repository, oid) != EMPTY_TREE:
+        return False
+    message = message_of(repository, oid)
+    return message.startswith((CODE_MESSAGE, MERGE_MESSAGE))

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from gitexp.errors import BadShardError, MissingObjectError, RemoteMovedError
+import msgspec
+
+from gitexp.errors import BadShardError, GitCommandError, MissingObjectError, RemoteMovedError
 from gitexp.git import refs
 from gitexp.git.read import any_ref, list_refs, read_trees, resolve
 from gitexp.git.repository import Repository
 from gitexp.git.transfer import Progress, fetch
-from gitexp.git.write import RefChange, update_refs
+from gitexp.git.write import RefChange, update_refs, write_error
 from gitexp.share.ahead import changed_runs
 from gitexp.share.archive import archive_horizon
 from gitexp.share.remote import PARTS, Remote, choose_remote, last_seen
@@ -65,13 +68,7 @@ def pull(
     """
     chosen = choose_remote(repository, remote)
     look(repository, chosen, progress)
-    moved, problems = take(repository, chosen)
-    runs: set[str] = set()
-    for ref, (old, new) in moved.items():
-        if ref.startswith(refs.FACTS):
-            runs.update(changed_runs(repository, old, new))
-    ordered = sorted(runs)
-    return Pulled(chosen.name, ordered, moved, make_handles(repository, ordered), problems)
+    return settle(repository, chosen)
 
 
 def look(repository: Repository, remote: Remote, progress: Progress | None = None) -> None:
@@ -97,7 +94,7 @@ def look(repository: Repository, remote: Remote, progress: Progress | None = Non
             continue
         if not rewritten:
             return
-        take(repository, remote)
+        settle(repository, remote)
         _forget(repository, remote, rewritten)
 
 
@@ -120,31 +117,71 @@ def _forget(repository: Repository, remote: Remote, tracking: Sequence[str]) -> 
     update_refs(repository, remote.prefix, changes)
 
 
-def take(
-    repository: Repository, remote: Remote
-) -> tuple[dict[str, tuple[str | None, str]], list[Problem]]:
-    """Unite the local shards with what was last seen on a remote.
+def settle(repository: Repository, remote: Remote) -> Pulled:
+    """Unite the local shards with what was last seen on a remote, and give new runs their handle.
 
-    Returns:
-        Local ref -> what it named before and what it names now, where that differs; and what
-        could not be taken.
+    What the shards of facts named before is noted until the handles are there, so that whoever
+    comes after a death in between makes them.
 
     Raises:
         GitexpError: As `pull`.
     """
     seen = last_seen(repository, remote)
     local = list_refs(repository, *PARTS.values())
+    pending = _read_pending(repository)
     moved: dict[str, tuple[str | None, str]] = {}
     problems = _wrong_handles(seen)
     for prefix in PARTS.values():
-        for ref in sorted(ref for ref in seen if ref.startswith(prefix)):
-            old = local.get(ref)
-            if old == seen[ref]:
-                continue
-            problem = _take_one(repository, ref, seen[ref], old, moved)
+        news = [r for r in sorted(seen) if r.startswith(prefix) and seen[r] != local.get(r)]
+        if prefix == refs.FACTS and news:
+            pending = {ref: local.get(ref) for ref in news} | pending
+            _write_pending(repository, pending)
+        for ref in news:
+            problem = _take_one(repository, ref, seen[ref], local.get(ref), moved)
             if problem is not None:
                 problems.append(problem)
-    return moved, problems
+    runs = _runs_since(repository, {r: old for r, (old, _) in moved.items()})
+    handles = _make_handles(repository, _runs_since(repository, pending)) if pending else 0
+    _pending_path(repository).unlink(missing_ok=True)
+    return Pulled(remote.name, runs, moved, handles, problems)
+
+
+def _runs_since(repository: Repository, before: Mapping[str, str | None]) -> list[str]:
+    """Return the runs that shards of facts say more of now than when they named these commits."""
+    now = list_refs(repository, refs.FACTS)
+    runs: set[str] = set()
+    for ref, old in before.items():
+        if ref.startswith(refs.FACTS):
+            try:
+                runs.update(changed_runs(repository, old, now.get(ref)))
+            except GitCommandError:  # what it named may have been collected since
+                runs.update(changed_runs(repository, None, now.get(ref)))
+    return sorted(runs)
+
+
+def _pending_path(repository: Repository) -> Path:
+    return repository.home / "pulling.json"
+
+
+def _read_pending(repository: Repository) -> dict[str, str | None]:
+    """Return what shards of facts named before a pull that did not come to its end."""
+    try:
+        return msgspec.json.decode(
+            _pending_path(repository).read_bytes(), type=dict[str, str | None]
+        )
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+
+
+def _write_pending(repository: Repository, pending: Mapping[str, str | None]) -> None:
+    path = _pending_path(repository)
+    draft = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        draft.write_bytes(msgspec.json.encode(pending))
+        draft.replace(path)
+    except OSError as error:
+        raise write_error(error, f"write {path}") from error
 
 
 def _take_one(
@@ -179,7 +216,7 @@ def _wrong_handles(seen: dict[str, str]) -> list[Problem]:
     ]
 
 
-def make_handles(repository: Repository, runs: Sequence[str]) -> int:
+def _make_handles(repository: Repository, runs: Sequence[str]) -> int:
     """Create the handles of runs that are to be seen, whose code is here, and that are not old.
 
     Returns:
@@ -188,8 +225,6 @@ def make_handles(repository: Repository, runs: Sequence[str]) -> int:
     Raises:
         ConflictError: Others kept creating them.
     """
-    if not runs:
-        return 0
     there = list_refs(repository, refs.RUNS)
     started = visible_runs(repository, [run for run in runs if refs.run_ref(run) not in there])
     horizon = archive_horizon(repository)

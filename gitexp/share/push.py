@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from gitexp.errors import ConflictError, RemoteMovedError
 from gitexp.git import refs
+from gitexp.git.history import is_ancestor
 from gitexp.git.read import list_refs, read_trees
 from gitexp.git.repository import Repository
 from gitexp.git.transfer import Progress, Update
@@ -22,7 +23,7 @@ from gitexp.git.write import RefChange, update_refs
 from gitexp.outgoing import allow, require_allowed, search
 from gitexp.share.ahead import changed_runs
 from gitexp.share.code import extend_chain, unreachable, write_chain
-from gitexp.share.pull import pull, take
+from gitexp.share.pull import pull, settle
 from gitexp.share.remote import PARTS, Remote, choose_remote, last_seen
 from gitexp.share.selection import Selection
 from gitexp.share.visible import visible_runs
@@ -119,8 +120,9 @@ def push(
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**pushed.retries)))  # noqa: S311
                 pull(repository, remote, progress=progress)
                 continue
-            if runs is not None:
-                take(repository, chosen)  # so that the shards go on from what the remote has now
+            if runs is not None:  # the shards go on from what the remote has now
+                for update in plan.updates:
+                    unite_ref(repository, update.ref, update.new)
         pushed.refs = {update.ref: (update.expected, update.new) for update in plan.updates}
         return pushed
 
@@ -170,10 +172,10 @@ def _plan_shards(
     """Plan to send whole shards, with the code of the runs that they newly speak of."""
     own = shard_name(repository)
     local = list_refs(repository, *PARTS.values())
+    if any(not is_ancestor(repository, seen[ref], local[ref]) for ref in seen.keys() & local):
+        settle(repository, remote)  # a pull did not come to its end
+        local = list_refs(repository, *PARTS.values())
     shards = sorted({_shard(ref) for ref in local}) if every_shard else [own]
-    for ref in local:
-        if _shard(ref) in shards and ref in seen and local[ref] != seen[ref]:
-            local[ref] = unite_ref(repository, ref, seen[ref])
     runs: set[str] = set()
     for shard in shards:
         ref = refs.FACTS + shard

@@ -101,6 +101,16 @@ def last_seen(repository: Repository, remote: Remote) -> dict[str, str]:
     return seen
 
 
+def seen_anywhere(repository: Repository) -> dict[str, list[str]]:
+    """Return what each ref of the store was last seen to name on any remote."""
+    seen: dict[str, list[str]] = {}
+    for name, oid in list_refs(repository, refs.REMOTES).items():
+        part, _, rest = name.removeprefix(refs.REMOTES).partition("/")[2].partition("/")
+        if part in PARTS and oid not in seen.setdefault(PARTS[part] + rest, []):
+            seen[PARTS[part] + rest].append(oid)
+    return seen
+
+
 def _folder(name: str) -> str:
     """Return a name that can stand in a ref, and is no other remote's."""
     if _PLAIN.fullmatch(name) and not name.endswith(".lock"):

@@ -11,7 +11,6 @@ covers is left out, whichever side still has it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from gitexp.errors import BadShardError
 from gitexp.git import refs
@@ -20,13 +19,10 @@ from gitexp.git.read import list_tree
 from gitexp.git.repository import Repository
 from gitexp.git.trees import remove_paths
 from gitexp.git.unite import unite_files, unite_notes
-from gitexp.git.write import update_ref
+from gitexp.git.write import move_ref
 from gitexp.records.facts import BadLineError, TombstoneFact, decode_fact
 from gitexp.store.batch import split_lines
 from gitexp.store.read import noted_run
-
-if TYPE_CHECKING:
-    import pygit2
 
 REMOVED = "removed/"
 """Where a files shard names the runs whose files were collected."""
@@ -46,17 +42,10 @@ def unite_ref(repository: Repository, ref: str, other: str) -> str:
         BadShardError: The other state is no shard.
         GitexpError: It could not be written.
     """
-    tip = other
-
-    def build(_repo: pygit2.Repository, mine: pygit2.Oid | None) -> pygit2.Oid:
-        import pygit2
-
-        nonlocal tip
-        tip = unite_commits(repository, ref, other if mine is None else str(mine), other)
-        return pygit2.Oid(hex=tip)
-
-    update_ref(repository, ref, build)
-    return tip
+    tip = move_ref(
+        repository, ref, lambda mine: unite_commits(repository, ref, mine or other, other)
+    )
+    return tip or other
 
 
 def unite_commits(repository: Repository, ref: str, a: str, b: str) -> str:

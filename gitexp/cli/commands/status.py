@@ -13,21 +13,23 @@ from typing import Any
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import Output
+from gitexp.errors import UsageError
 from gitexp.git import refs
 from gitexp.git.measure import disk_bytes, heaviest_paths
 from gitexp.git.repository import Repository
 from gitexp.memory import Memory
 from gitexp.render.text import ago, number, safe, short, size
 from gitexp.run import Run
+from gitexp.share import Ahead, choose_remote, unshared
 from gitexp.store.problem import Problem
 from gitexp.store.shard import known_shard
 
 HEAVIEST = 5
 _PARTS = {
-    "code": refs.RUNS,
-    "facts": refs.FACTS,
-    "metrics": refs.METRICS,
-    "files": refs.FILES,
+    "code": (refs.RUNS, refs.CODE),
+    "facts": (refs.FACTS,),
+    "metrics": (refs.METRICS,),
+    "files": (refs.FILES,),
 }
 _RUN_FOLDER = 42
 """Length of ``ab/cdef…/``, the folder of one run in the files shard."""
@@ -51,6 +53,7 @@ def run(args: Namespace, context: Context) -> int:
     if running:
         context.output.line()
         _print_running(context.output, running)
+    _print_ahead(context.output, ahead_of_remote(memory.repository))
     _print_damage(context.output, memory)
     if args.size:
         context.output.line()
@@ -60,10 +63,12 @@ def run(args: Namespace, context: Context) -> int:
 
 def as_json(memory: Memory, *, measure: bool) -> dict[str, Any]:
     """Return the state in the shape of ``--json``."""
+    ahead = ahead_of_remote(memory.repository)
     state: dict[str, Any] = {
         "shard": known_shard(memory.repository),
         "runs": memory.count(),
         "running": [run.to_dict() for run in in_progress(memory)],
+        "unshared": ahead._asdict() if ahead is not None else None,
         "problems": [problem._asdict() for problem in found_problems(memory)],
         "newer_lines": memory.unknown,
         "damaged_journals": damaged_journals(memory.repository),
@@ -79,6 +84,14 @@ def found_problems(memory: Memory) -> list[Problem]:
 def in_progress(memory: Memory) -> list[Run]:
     """Return the runs that have not ended, the latest first."""
     return memory.runs('status == "running"')
+
+
+def ahead_of_remote(repository: Repository) -> Ahead | None:
+    """Return what the usual remote has not got, as it was last seen; None where there is none."""
+    try:
+        return unshared(repository, choose_remote(repository))
+    except UsageError:
+        return None
 
 
 def damaged_journals(repository: Repository) -> list[dict[str, Any]]:
@@ -100,9 +113,9 @@ def weigh(repository: Repository) -> dict[str, Any]:
     Raises:
         GitCommandError: An object of the store is missing or corrupt.
     """
-    parts = {name: disk_bytes(repository, prefix) for name, prefix in _PARTS.items()}
+    parts = {name: disk_bytes(repository, *prefixes) for name, prefixes in _PARTS.items()}
     paths: Counter[tuple[str, bytes]] = Counter()
-    for path, count in heaviest_paths(repository, refs.RUNS).items():
+    for path, count in heaviest_paths(repository, *_PARTS["code"]).items():
         paths["code", path] += count
     for path, count in heaviest_paths(repository, refs.FILES).items():
         paths["files", path[_RUN_FOLDER:] if path[2:3] == b"/" else path] += count
@@ -143,6 +156,18 @@ def _print_running(output: Output, running: list[Run]) -> None:
 def _last_values(run: Run) -> str:
     values = [f"{path.rpartition('.')[2]}={number(run.value(path))}" for path in run.metrics]
     return safe(" ".join(values[:3]))
+
+
+def _print_ahead(output: Output, ahead: Ahead | None) -> None:
+    if ahead is None:
+        return
+    count = len(ahead.runs)
+    if count:
+        what = f"{count} run{'' if count == 1 else 's'} not on {ahead.remote}; 'git exp push'"
+        output.line(f"ahead  {what} shares {'it' if count == 1 else 'them'}")
+    if ahead.others:
+        others = f"{len(ahead.others)} shard{'' if len(ahead.others) == 1 else 's'} of others"
+        output.line(f"       {others} not on {ahead.remote} as here; 'git exp push --all' relays")
 
 
 def _print_damage(output: Output, memory: Memory) -> None:
