@@ -182,6 +182,19 @@ git exp verdict latest discard -m "no gain over the baseline"
 
 Verdicts are `keep`, `discard` and `crash`. A failed idea is worth a note as much as a good one.
 
+## Share
+
+```sh
+git exp status
+git exp push
+git exp pull
+```
+
+`push` sends what this clone recorded to the remote that git would push to, `pull` brings what others
+recorded; nothing is ever overwritten, and both may be repeated. `git exp push latest` sends one run.
+When a push stops because it found a secret, tell the person what was found and where; never use
+`--allow` on your own. `git exp rm RUN` withdraws a run for everybody: only when you are asked to.
+
 ## Names
 
 * RUN: an id or a unique prefix of 4 digits or more, `latest`, `latest~2`, `best:METRIC`, a name

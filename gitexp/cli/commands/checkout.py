@@ -96,7 +96,7 @@ def _present_run(context: Context, spec: str) -> Run:
     if resolve(context.repository, run.id) is None:
         raise MissingObjectError(
             f"The code of run {short(run.id)} is not in this repository.",
-            f"Fetch it from where it is: git fetch REMOTE refs/exprag/runs/{run.id}",
+            "Pull it from where it is: git exp pull REMOTE.",
         )
     return run
 
