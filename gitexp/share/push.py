@@ -107,7 +107,7 @@ def push(
         if runs is None:
             plan = _plan_shards(repository, chosen, seen, every_shard=every_shard)
         else:
-            plan = _plan_runs(repository, chosen, seen, runs)
+            plan = _plan_runs(repository, seen, runs)
         pushed.allowed = _search(repository, chosen, plan, accepted, searching)
         pushed.runs, pushed.missing = plan.runs, plan.missing
         if not dry_run:
@@ -176,30 +176,37 @@ def _plan_shards(
         settle(repository, remote)  # a pull did not come to its end
         local = list_refs(repository, *PARTS.values())
     shards = sorted({_shard(ref) for ref in local}) if every_shard else [own]
-    runs: set[str] = set()
-    for shard in shards:
-        ref = refs.FACTS + shard
-        runs.update(changed_runs(repository, seen.get(ref), local.get(ref)))
+    runs = _changed(repository, seen, local, shards)
     chains = [local[refs.CODE + shard] for shard in shards if refs.CODE + shard in local]
-    new, missing = _new_code(repository, remote, seen, sorted(runs), chains)
+    new, missing = _new_code(repository, seen, runs, chains)
     extend_chain(repository, refs.CODE + own, new)
     local = list_refs(repository, *PARTS.values())
     names = [prefix + shard for shard in shards for prefix in PARTS.values()]
     ahead = [ref for ref in names if ref in local and local[ref] != seen.get(ref)]
     updates = [Update(ref, seen.get(ref), local[ref]) for ref in ahead]
-    return _Plan(updates, sorted(runs), missing)
+    return _Plan(updates, runs, missing)
+
+
+def _changed(
+    repository: Repository, seen: dict[str, str], local: dict[str, str], shards: Sequence[str]
+) -> list[str]:
+    """Return the runs of which the shards say what the remote has not got."""
+    runs: set[str] = set()
+    has_code = any(ref.startswith(refs.CODE) for ref in seen)  # plain git may have sent notes only
+    for shard in shards:
+        ref = refs.FACTS + shard
+        runs.update(changed_runs(repository, seen.get(ref) if has_code else None, local.get(ref)))
+    return sorted(runs)
 
 
 def _shard(ref: str) -> str:
     return ref.rpartition("/")[2]
 
 
-def _plan_runs(
-    repository: Repository, remote: Remote, seen: dict[str, str], runs: Sequence[str]
-) -> _Plan:
+def _plan_runs(repository: Repository, seen: dict[str, str], runs: Sequence[str]) -> _Plan:
     """Plan to add some runs to what the remote has: what any shard here says of them."""
     updates: list[Update] = []
-    new, missing = _new_code(repository, remote, seen, runs, [])
+    new, missing = _new_code(repository, seen, runs, [])
     if new:
         ref = refs.CODE + shard_name(repository)
         before = [seen[ref]] if ref in seen else []
@@ -214,17 +221,13 @@ def _plan_runs(
 
 
 def _new_code(
-    repository: Repository,
-    remote: Remote,
-    seen: dict[str, str],
-    runs: Sequence[str],
-    chains: Sequence[str],
+    repository: Repository, seen: dict[str, str], runs: Sequence[str], chains: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Return the snapshots that must be added to a chain, and those that are not here."""
     visible = sorted(visible_runs(repository, runs))
     trees = dict(zip(visible, read_trees(repository, visible), strict=True))
     here = [run for run in visible if trees[run] is not None]
-    there = [oid for ref, oid in seen.items() if ref.startswith((refs.CODE, refs.RUNS))]
-    branches = list_refs(repository, f"refs/remotes/{remote.name}/")
-    new = unreachable(repository, here, [*there, *branches.values(), *chains])
+    # Branches and handles on the remote do not count: chains alone only grow.
+    there = [oid for ref, oid in seen.items() if ref.startswith(refs.CODE)]
+    new = unreachable(repository, here, [*there, *chains])
     return new, [run for run in visible if trees[run] is None]
