@@ -115,6 +115,7 @@ class SecretsFoundError(GitexpError):
             f" say that it is none: 'git exp push --allow {distinct[0]}'.",
         )
         self.findings = list(findings)
+        self.details = tuple(map(str, findings))
 
 
 Progress = Callable[[int, int], None]

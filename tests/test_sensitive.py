@@ -44,37 +44,19 @@ def test_a_name_need_not_be_utf8() -> None:
     assert not sensitive_name(b"caf\xe9.py")
 
 
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" * 3
-
-SECRETS = [
-    "-----BEGIN PRIVATE" + " KEY-----",
-    "-----BEGIN OPENSSH PRIVATE" + " KEY-----",
-    "-----BEGIN PGP PRIVATE" + " KEY BLOCK-----",
-    "AKIA" + "ABCDEFGHIJ234567",
-    *(prefix + LETTERS[:36] for prefix in ("gho_", "ghp_", "ghr_", "ghs_", "ghu_")),
-    "github_pat_" + LETTERS[:22] + "_" + LETTERS[:59],
-    "glpat-" + LETTERS[:20],
-    "xoxb-" + "123456789012-" + LETTERS[:24],
-    "hf_" + LETTERS[:34],
-    "sk-" + LETTERS[:48],
-    "sk-proj-" + LETTERS[:60],
-    "sk-ant-" + "api03-" + LETTERS[:95],
-    "sk_live_" + LETTERS[:24],
-    "AIza" + LETTERS[:35],
-    "npm_" + LETTERS[:36],
-    "pypi-" + "AgEIcHlwaS5vcmc" + LETTERS[:60],
-]
+BODY = "MC4CAQAwBQYDK2VwBCIEIHq3vD0sXzJ4mQ9kTn1LrYb7aGfW2cUe5oPi8RjNt6Sh"
+TOKEN = "ghp_" + "R7kQ2mZ9vT4xB8nW1cY6pL3sD5fG0hJ2aKuE"
 
 
-@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12])
-def test_contents_with_a_secret(secret: str) -> None:
-    assert sensitive_content(secret.encode())
-    assert sensitive_content(f"key = '{secret}'  # mine\n".encode())
+@pytest.mark.parametrize("kind", ["", "RSA ", "EC ", "OPENSSH "])
+def test_contents_with_a_private_key(kind: str) -> None:
+    key = f"-----BEGIN {kind}PRIVATE" + f" KEY-----\n{BODY}\n-----END {kind}PRIVATE KEY-----\n"
+    assert sensitive_content(key.encode())
 
 
-@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12])
-def test_a_mention_of_the_prefix_alone_is_no_secret(secret: str) -> None:
-    assert not sensitive_content(f"A key begins with {secret[:12]}.\n".encode())
+def test_contents_with_a_token() -> None:
+    assert sensitive_content(TOKEN.encode())
+    assert sensitive_content(f"key = '{TOKEN}'  # mine\n".encode())
 
 
 @pytest.mark.parametrize(
@@ -83,9 +65,16 @@ def test_a_mention_of_the_prefix_alone_is_no_secret(secret: str) -> None:
         b"",
         b"lr = 0.1\n",
         b"-----BEGIN PUBLIC KEY-----",
-        b"task-" + LETTERS[:48].encode(),
+        b"-----BEGIN PRIVATE KEY-----",
+        b"task-" + BODY.encode(),
+        b"A key begins with " + TOKEN[:12].encode(),
         b"\0\xff",
     ],
 )
 def test_contents_without_a_secret(content: bytes) -> None:
     assert not sensitive_content(content)
+
+
+def test_a_word_before_a_value_does_not_keep_a_file_out_of_the_snapshot() -> None:
+    """It is asked about before a push, where somebody can answer."""
+    assert not sensitive_content(b'password = "hunter2hunter"\n')
