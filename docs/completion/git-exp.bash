@@ -38,7 +38,7 @@ _git_exp ()
         fi
     done
     case "$command" in
-    '') __git_exp_reply "$(__git_exp_words 'run note tag verdict log show best compare metrics plot export diff status watch checkout init skill completion reindex recover')"; return ;;
+    '') __git_exp_reply "$(__git_exp_words 'run note tag verdict log show best compare metrics plot export diff status watch checkout push pull init hook skill completion verify reindex rm gc archive recover')"; return ;;
     run)
         options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --budget --pattern --parent --json'
         values=''
@@ -193,8 +193,21 @@ _git_exp ()
         --worktree) kind=file ;;
         esac
         ;;
+    push)
+        options='-h --help --all -n --dry-run --allow --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --allow) return ;;
+        esac
+        ;;
+    pull)
+        options='-h --help --json'
+        values=''
+        kind=none
+        ;;
     init)
-        options='-h --help --shard --metric --goal --notes-display --no-notes-display --json'
+        options='-h --help --shard --metric --goal --notes-display --no-notes-display --hooks --remove --json'
         values=''
         kind=none
         case "$prev" in
@@ -202,6 +215,11 @@ _git_exp ()
         --metric) return ;;
         --goal) kind=values values='min max' ;;
         esac
+        ;;
+    hook)
+        options='-h --help --json'
+        values='pre-push pre-receive agent-start'
+        kind=values
         ;;
     skill)
         options='-h --help --write --force --json'
@@ -216,10 +234,39 @@ _git_exp ()
         values='bash fish zsh'
         kind=values
         ;;
+    verify)
+        options='-h --help --repair --json'
+        values=''
+        kind=none
+        ;;
     reindex)
         options='-h --help --json'
         values=''
         kind=none
+        ;;
+    rm)
+        options='-h --help -m --reason -y --yes --json'
+        values=''
+        kind=run
+        case "$prev" in
+        -m|--reason) return ;;
+        esac
+        ;;
+    gc)
+        options='-h --help --older-than -n --dry-run --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --older-than) return ;;
+        esac
+        ;;
+    archive)
+        options='-h --help --older-than -n --dry-run --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --older-than) return ;;
+        esac
         ;;
     recover)
         options='-h --help --json'

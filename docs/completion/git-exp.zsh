@@ -30,10 +30,17 @@ _git-exp () {
     'status:show runs in progress and what the store holds'
     'watch:watch runs in progress, live'
     'checkout:bring the code of a run back'
+    'push:add runs to a remote'
+    'pull:bring the runs of a remote'
     'init:look at or choose this clone'\''s settings'
+    'hook:do what a git hook or an agent'\''s start hook asks for'
     'skill:write the guide with which coding agents use gitexp'
     'completion:print the completion script for a shell'
+    'verify:check that everything recorded is whole, and repair what can be'
     'reindex:make the index anew'
+    'rm:withdraw runs'
+    'gc:drop what withdrawn runs hold'
+    'archive:fold the handles of old runs away'
     'recover:seal runs whose process is gone'
   )
   _arguments -C '1: :->command' '*:: :->arguments' && ret=0
@@ -254,6 +261,26 @@ _git-exp () {
         ':RUN:__git_exp_runs' \
         && ret=0
       ;;
+    push)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--all)--all[other people'\''s shards too]' \
+        '(-n --dry-run)-n[say what would be sent to the remote as it was last seen; send nothing]' \
+        '(-n --dry-run)--dry-run[say what would be sent to the remote as it was last seen; send nothing]' \
+        '*--allow[let this finding leave; it is recorded (may be repeated)]:FINGERPRINT: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:[REMOTE] [RUN…]: ' \
+        && ret=0
+      ;;
+    pull)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':REMOTE: ' \
+        && ret=0
+      ;;
     init)
       _arguments -s \
         '(-h --help)-h[show this help message and exit]' \
@@ -263,7 +290,18 @@ _git-exp () {
         '(--goal)--goal[which direction is better]:{min,max}:(min max)' \
         '(--notes-display --no-notes-display)--notes-display[let '\''git log'\'' show the facts of runs, or not]' \
         '(--notes-display --no-notes-display)--no-notes-display[let '\''git log'\'' show the facts of runs, or not]' \
+        '(--hooks)--hooks[put the git hook in place]' \
+        '(--remove)--remove[with --hooks\: take it out again]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    hook)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':HOOK:(pre-push pre-receive agent-start)' \
+        '*:REMOTE URL: ' \
         && ret=0
       ;;
     skill)
@@ -283,10 +321,50 @@ _git-exp () {
         ':SHELL:(bash fish zsh)' \
         && ret=0
       ;;
+    verify)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--repair)--repair[set right what can be set right]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
     reindex)
       _arguments -s \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    rm)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-m --reason)-m[why, for those who look later]:TEXT: ' \
+        '(-m --reason)--reason[why, for those who look later]:TEXT: ' \
+        '(-y --yes)-y[do not ask on a terminal]' \
+        '(-y --yes)--yes[do not ask on a terminal]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:RUN:__git_exp_runs' \
+        && ret=0
+      ;;
+    gc)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--older-than)--older-than[only runs that were removed so long ago\: 30d, 0d; 2 weeks by default]:AGE: ' \
+        '(-n --dry-run)-n[change nothing]' \
+        '(-n --dry-run)--dry-run[change nothing]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    archive)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--older-than)--older-than[runs that began so long ago\: 30d, 2 weeks; '\''exprag.archiveAfter'\'' or 30 days by default]:AGE: ' \
+        '(-n --dry-run)-n[change nothing]' \
+        '(-n --dry-run)--dry-run[change nothing]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         && ret=0
       ;;

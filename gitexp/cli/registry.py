@@ -45,6 +45,7 @@ COMMANDS = (
     Command("hook", "set up", "do what a git hook or an agent's start hook asks for"),
     Command("skill", "set up", "write the guide with which coding agents use gitexp"),
     Command("completion", "set up", "print the completion script for a shell"),
+    Command("verify", "keep", "check that everything recorded is whole, and repair what can be"),
     Command("reindex", "keep", "make the index anew"),
     Command("rm", "keep", "withdraw runs"),
     Command("gc", "keep", "drop what withdrawn runs hold"),

@@ -23,6 +23,8 @@ from gitexp.light import NamedTuple
 MISSING = "is missing"
 CORRUPT = "is corrupt"
 TOO_LARGE = "is too large to be read"
+GONE = (MISSING, CORRUPT)
+"""What is wrong with an object that another copy of it would cure."""
 
 AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1"}
 """The variables with which git looks at what is stored here, and at nothing else."""

@@ -125,12 +125,14 @@ def _listing(repository: Repository, arguments: Sequence[str]) -> bytes:
     process = start_git(arguments, cwd=repository.top, environment=repository.environment)
     try:
         output = process.stdout.read(MAX_LISTING_BYTES + 1) if process.stdout is not None else b""
-        if len(output) > MAX_LISTING_BYTES:
-            raise GitCommandError("The tree has too many entries to read.")
     except BaseException:
         process.kill()
-        process.communicate()
+        process.wait()
         raise
+    if len(output) > MAX_LISTING_BYTES:
+        process.kill()
+        process.communicate()
+        raise GitCommandError("The tree has too many entries to read.")
     return output + finish_git(process)
 
 

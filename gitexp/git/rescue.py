@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from gitexp.errors import GitCommandError
-from gitexp.git.objects import Object, object_id, read_objects
+from gitexp.git.objects import AS_STORED, Object, object_id, read_objects
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
@@ -41,7 +41,7 @@ def spare_copy(repository: Repository, remote: str) -> Iterator[Repository]:
         run_git(["init", "--quiet", "--bare", name], cwd=folder, environment=_ELSEWHERE)
         spare = Repository(folder, folder, None, "")
         spare.git(["config", "include.path", str(repository.common_dir / "config")])
-        refspecs = [f"+refs/{part}/*:refs/{part}/*" for part in _WANTED]
+        refspecs = [f"+refs/{part}/*:refs/spare/{part}/*" for part in _WANTED]
         # Where the user stands: the address of a remote may be relative.
         run_git(
             ["-c", "gc.auto=0", *_FETCH, "--end-of-options", remote, *refspecs],
@@ -164,3 +164,37 @@ def damaged_packs(repository: Repository) -> list[Path]:
         except GitCommandError:
             found.append(pack)
     return found
+
+
+def loose_commits(repository: Repository, reached: Collection[str]) -> list[Object]:
+    """Return the commits that are here and not among those that are reached.
+
+    Raises:
+        GitCommandError: git gave up at a damaged object.
+    """
+    listed = repository.git(
+        [
+            "cat-file",
+            "--batch-all-objects",
+            "--unordered",
+            "--buffer",
+            "--batch-check=%(objecttype) %(objectname)",
+        ],
+        environment=AS_STORED,
+    )
+    commits = [line[7:] for line in listed.decode("ascii").split("\n") if line[:7] == "commit "]
+    found = read_objects(repository, [oid for oid in commits if oid not in reached])
+    return [each for each in found if not each.problem]
+
+
+def move_refs(repository: Repository, *commands: str) -> None:
+    """Run commands of ``git update-ref --stdin``, all or none of them; no log is begun.
+
+    Raises:
+        GitCommandError: A ref is not as a command says.
+    """
+    repository.git(
+        ["-c", "core.logAllRefUpdates=false", "update-ref", "--stdin"],
+        stdin="".join(f"{command}\n" for command in commands).encode("ascii"),
+    )
+    repository.forget_objects()
