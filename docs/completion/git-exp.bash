@@ -207,11 +207,12 @@ _git_exp ()
         kind=none
         ;;
     init)
-        options='-h --help --shard --metric --goal --notes-display --no-notes-display --hooks --remove --json'
+        options='-h --help --shard --remote --metric --goal --notes-display --no-notes-display --hooks --remove --json'
         values=''
         kind=none
         case "$prev" in
         --shard) return ;;
+        --remote) return ;;
         --metric) return ;;
         --goal) kind=values values='min max' ;;
         esac

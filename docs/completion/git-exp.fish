@@ -178,6 +178,7 @@ __git_exp_complete '__git_exp_using pull' -s h -l help -d 'show this help messag
 __git_exp_complete '__git_exp_using pull' -l json -d 'print JSON (docs/reference/json.md)'
 __git_exp_complete '__git_exp_using init' -s h -l help -d 'show this help message and exit'
 __git_exp_complete '__git_exp_using init' -l shard -x -d 'name of this clone\'s share of the store'
+__git_exp_complete '__git_exp_using init' -l remote -x -d 'the remote that push and pull take'
 __git_exp_complete '__git_exp_using init' -l metric -x -d 'the metric that --goal speaks of'
 __git_exp_complete '__git_exp_using init' -l goal -x -a 'min max' -d 'which direction is better'
 __git_exp_complete '__git_exp_using init' -l notes-display -l no-notes-display -d 'let \'git log\' show the facts of runs, or not'

@@ -286,6 +286,7 @@ _git-exp () {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--shard)--shard[name of this clone'\''s share of the store]:NAME: ' \
+        '(--remote)--remote[the remote that push and pull take]:NAME: ' \
         '(--metric)--metric[the metric that --goal speaks of]:NAME: ' \
         '(--goal)--goal[which direction is better]:{min,max}:(min max)' \
         '(--notes-display --no-notes-display)--notes-display[let '\''git log'\'' show the facts of runs, or not]' \

@@ -22,6 +22,7 @@ from gitexp.git import refs
 from gitexp.git.process import run_git
 from gitexp.git.repository import Repository
 from gitexp.hooks.install import Hook, find_hook, install, remove
+from gitexp.share import choose_remote
 from gitexp.store.shard import shard_name
 
 _DISPLAY_KEY = "notes.displayRef"
@@ -37,6 +38,7 @@ _HOOK_STATES = {
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--shard", metavar="NAME", help="name of this clone's share of the store")
+    parser.add_argument("--remote", metavar="NAME", help="the remote that push and pull take")
     parser.add_argument("--metric", metavar="NAME", help="the metric that --goal speaks of")
     parser.add_argument("--goal", choices=("min", "max"), help="which direction is better")
     parser.add_argument(
@@ -58,9 +60,11 @@ def run(args: Namespace, context: Context) -> int:
         )
     if args.metric is not None and not args.metric.strip():
         raise UsageError("The metric's name is empty.", "Give a name, as in --metric acc.")
+    if args.remote is not None:
+        choose_remote(repository, args.remote)  # says what is wrong with it
     if args.remove and not args.hooks:
         raise UsageError("--remove makes sense with --hooks only.")
-    for name in ("shard", "metric", "goal"):
+    for name in ("shard", "remote", "metric", "goal"):
         value = getattr(args, name)
         if value is not None:
             run_git(["config", "--local", f"exprag.{name}", value], cwd=repository.top)
