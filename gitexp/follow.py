@@ -212,7 +212,7 @@ class RunState:
     def _take_call(self, time_ns: int, value: Any) -> None:
         self.calls += 1
         self.last_ns = max(self.last_ns, time_ns)
-        leaves = flatten(value) if type(value) is dict else {"value": value}
+        leaves = _leaves(value)
         second = time_ns // 1_000_000_000
         for path, leaf in leaves.items():
             if type(leaf) not in (float, int) or path == "step":
@@ -259,6 +259,14 @@ class RunState:
             return None
         (start, before), (end, after) = self._samples[0], self._samples[-1]
         return (after - before) / (end - start) if end > start else None
+
+
+def _leaves(value: Any) -> dict[str, Any]:
+    """Return what was tracked by dotted paths; nothing of what is nested too deep to look at."""
+    try:
+        return flatten(value) if type(value) is dict else {"value": value}
+    except RecursionError:
+        return {}
 
 
 def _nanoseconds(text: str) -> int:

@@ -88,12 +88,21 @@ def files_folder(repository: Repository, run_id: str) -> Path:
 
 
 def live_runs(repository: Repository) -> list[str]:
-    """Return the ids of the runs that have a journal."""
+    """Return the ids of the runs that have a journal.
+
+    Links and pipes are none: one leads to a file that is not ours, the other never ends. A folder
+    counts, so that whoever opens it says that it cannot be read.
+    """
     try:
-        names = [path.name for path in repository.journals.iterdir()]
+        with os.scandir(repository.journals) as entries:
+            names = [entry.name for entry in entries if _may_be_journal(entry)]
     except FileNotFoundError:
         return []
     return sorted(filter(is_run_id, names))
+
+
+def _may_be_journal(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
 
 
 def frame(payload: bytes) -> bytes:

@@ -142,7 +142,9 @@ class Kept:
 
     def environment(self, digest: str | None) -> bytes | None:
         """Return an environment record as JSON, by its digest; None where it is not known here."""
-        if digest is None:
+        from gitexp.store.batch import is_digest
+
+        if digest is None or not is_digest(digest):
             return None
         from gitexp.store.read import read_environment
 

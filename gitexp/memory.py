@@ -203,7 +203,8 @@ class Memory(Kept, Tabular):
         tree = resolve_tree(self.repository, run.id)
         if tree is None:
             raise MissingObjectError(
-                f"The code of run {run.id[:12]} is not in this repository.", "Pull it first: git exp pull."
+                f"The code of run {run.id[:12]} is not in this repository.",
+                "Bring it with 'git exp pull'.",
             )
         documents = [found.document for found in self.search(among=self.with_tree(tree))]
         mine = next((d for d in documents if d["run"] == run.id), {})

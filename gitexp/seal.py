@@ -45,7 +45,14 @@ from gitexp.records.facts import (
 )
 from gitexp.records.series import SeriesEncoder, log_digest
 from gitexp.records.times import format_time, parse_time
-from gitexp.store.batch import Batch, environment_path, file_path, missing_files, write_batch
+from gitexp.store.batch import (
+    Batch,
+    environment_path,
+    file_path,
+    is_digest,
+    missing_files,
+    write_batch,
+)
 from gitexp.store.shard import shard_name
 
 MAX_SUMMARIES = 10_000
@@ -76,7 +83,7 @@ class Folded:
 
     def end_fact(self, run: RunFact, ending: Ending) -> EndFact:
         """Return the stored form of the run's end."""
-        started = parse_time(run.time).timestamp()
+        started = _started(run)
         return EndFact(
             time=format_time(ending.time_ns),
             by=run.by,
@@ -89,6 +96,14 @@ class Folded:
             digest=log_digest(self.series.lines) if self.series.lines else None,
             lost_bytes=self.lost_bytes,
         )
+
+
+def _started(run: RunFact) -> float:
+    """Return when a run started, in seconds since 1970; 0 for what is no time, as readers do."""
+    try:
+        return parse_time(run.time).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def fold(path: Path) -> Folded:
@@ -210,7 +225,7 @@ def _declare_crashed(path: Path, folded: Folded) -> None:
         os.truncate(path, path.stat().st_size - folded.torn_bytes)
     last_sign_ns = folded.last_ns or path.stat().st_mtime_ns
     if folded.run is not None:
-        started_ns = int(parse_time(folded.run.time).timestamp() * 1e6) * 1000
+        started_ns = int(_started(folded.run) * 1e6) * 1000
         last_sign_ns = max(last_sign_ns, started_ns)
     journal = Journal(path, locked=True)
     try:
@@ -268,7 +283,7 @@ def _files(
     files: dict[str, bytes | Path] = {
         file_path(run_id, name): content for name, content in waiting_files(folder).items()
     }
-    if environment is not None:
+    if environment is not None and is_digest(environment):
         path = environment_path(environment)
         content = environment_cache(repository, environment)
         if os.access(content, os.R_OK) and missing_files(repository, shard, [path]):
@@ -277,8 +292,14 @@ def _files(
 
 
 def waiting_files(folder: Path) -> dict[str, bytes | Path]:
-    """Return name -> content of the files in a run's folder, a log left in pieces put together."""
-    paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    """Return name -> content of the files in a run's folder, a log left in pieces put together.
+
+    Links are left out: what they lead to was never given to the run.
+    """
+    if folder.is_symlink():
+        return {}
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    paths = {path.relative_to(folder).as_posix(): path for path in found}
     files: dict[str, bytes | Path] = {}
     for name, path in sorted(paths.items()):
         log, is_piece, _ = name.partition(PIECE)

@@ -328,9 +328,11 @@ def test_only_what_changed_is_read(
     read: list[str] = []
     real = sync.read_blobs  # type: ignore[attr-defined]
 
-    def watch(where: Repository, oids: list[str]) -> Iterator[tuple[str, bytes | None]]:
+    def watch(
+        where: Repository, oids: list[str], max_bytes: int
+    ) -> Iterator[tuple[str, bytes | None]]:
         read.extend(oids)
-        return real(where, oids)
+        return real(where, oids, max_bytes)
 
     monkeypatch.setattr(sync, "read_blobs", watch)
     write(repository, {run_id(5): [line("remark", comment="one")]})
@@ -355,9 +357,11 @@ def test_an_old_tip_that_is_gone_is_replaced_by_the_blobs_that_are_known(
     read: list[str] = []
     real = sync.read_blobs  # type: ignore[attr-defined]
 
-    def watch(where: Repository, oids: list[str]) -> Iterator[tuple[str, bytes | None]]:
+    def watch(
+        where: Repository, oids: list[str], max_bytes: int
+    ) -> Iterator[tuple[str, bytes | None]]:
         read.extend(oids)
-        return real(where, oids)
+        return real(where, oids, max_bytes)
 
     monkeypatch.setattr(sync, "read_blobs", watch)
     assert Memory(repository).count() == 50

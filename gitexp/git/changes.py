@@ -37,7 +37,7 @@ def changes(repository: Repository, tip: str) -> Iterator[Change]:
             has been yielded.
     """
     process = start_git(
-        [*PLAIN, *_LOG, "--format=%x01%H %P", tip, "--"],
+        [*PLAIN, "-c", "log.showRoot=false", *_LOG, "--format=%x01%H %P", tip, "--"],
         cwd=repository.top,
         environment={**repository.environment, **AS_STORED},
     )

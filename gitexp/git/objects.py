@@ -26,8 +26,11 @@ TOO_LARGE = "is too large to be read"
 GONE = (MISSING, CORRUPT)
 """What is wrong with an object that another copy of it would cure."""
 
-AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1"}
-"""The variables with which git looks at what is stored here, and at nothing else."""
+AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1"}
+"""The variables with which git shows what is stored, and not what was put in its place.
+
+In a partial clone git fetches what it has left at the remote: that is not missing.
+"""
 
 PLAIN = ("-c", "core.commitGraph=false", "-c", "core.multiPackIndex=false")
 """Options with which git does without the files that it derives: they may be damaged too."""
@@ -35,7 +38,7 @@ PLAIN = ("-c", "core.commitGraph=false", "-c", "core.multiPackIndex=false")
 _ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 _MAX_DEPTH = 64
 """Folders within folders; deeper ones are nothing that anybody keeps."""
-_MAX_ENTRIES = 5_000_000
+_MAX_ENTRIES = 2_000_000
 """Files of one tree: a tree of a few kilobytes can be made that has more of them than atoms."""
 
 

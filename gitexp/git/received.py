@@ -72,7 +72,7 @@ def object_heads(repository: Repository, names: Sequence[str]) -> dict[str, Obje
         ["cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer"],
         stdin="".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"),
     )
-    answers = output.decode("utf-8", "replace").splitlines()
+    answers = output.decode("utf-8", "replace").split("\n")[:-1]
     return {name: _object_head(answer) for name, answer in zip(names, answers, strict=True)}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.errors import MissingObjectError
+from gitexp.errors import BadShardError, MissingObjectError
 from gitexp.git.commit import write_commit
 from gitexp.git.repository import Repository
 from gitexp.git.write import update_ref, write_error
@@ -63,11 +63,18 @@ def _notes(tree: pygit2.Tree, name: str, prefix: str = "") -> Iterator[tuple[str
 
 
 def read_tree(repository: Repository, ref: str) -> TreeReader:
-    """Return the tree of a ref."""
+    """Return the tree of a ref.
+
+    Raises:
+        BadShardError: It names something else.
+    """
     import pygit2
 
     tip = repository.objects().references.get(ref)
-    return TreeReader(tip.peel(pygit2.Tree) if tip is not None else None)
+    try:
+        return TreeReader(tip.peel(pygit2.Tree) if tip is not None else None)
+    except (pygit2.GitError, KeyError, ValueError) as error:
+        raise BadShardError(f"{ref} has no tree: {error}") from error
 
 
 def update_tree(

@@ -21,7 +21,7 @@ from gitexp.index.database import Index, connect
 from gitexp.index.rows import Writer
 from gitexp.index.sync import list_notes, read_contents
 from gitexp.records.facts import Fact, OpaqueFact
-from gitexp.records.times import parse_time
+from gitexp.records.times import format_time, parse_time
 from gitexp.run import Run, build_run
 from gitexp.store.problem import Problem
 from gitexp.store.read import decode_note
@@ -119,8 +119,8 @@ def live_run(run_id: str, folded: seal.Folded, stored: Iterable[Fact]) -> Run | 
     run.calls = folded.series.calls
     last_ns = folded.ending.time_ns if folded.ending else folded.last_ns
     if last_ns:
-        end = folded.end_fact(folded.run, journal.Ending(last_ns, "finished"))
-        run.ended, run.duration = parse_time(end.time), end.duration
+        run.ended = parse_time(format_time(last_ns))
+        run.duration = round(max(last_ns / 1e9 - run.started.timestamp(), 0.0), 6)
     if folded.ending:
         run.error, run.exit_code = folded.ending.error, folded.ending.exit_code
     return run

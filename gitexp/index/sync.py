@@ -22,7 +22,7 @@ from gitexp.records.facts import Fact, OpaqueFact
 from gitexp.run import Run, build_run
 from gitexp.store.batch import note_path
 from gitexp.store.problem import Problem
-from gitexp.store.read import decode_note, noted_run
+from gitexp.store.read import MISSING, decode_note, noted_run
 
 _READ = 100_000
 """Runs that one git process is asked about. It remembers the bases of deltas: 50 processes that
@@ -30,6 +30,9 @@ read 2,000 notes each take five times as long as one that reads 100,000."""
 
 _BATCH = 2_000
 """Runs that are held in memory at a time."""
+
+MAX_NOTE_BYTES = 64 << 20
+"""A longer note of facts is reported, not read: the longest honest line has 16 MiB."""
 
 _UNREAD = ""
 """The tip of a shard that could not be read whole. No tip equals it, so it is read again."""
@@ -198,16 +201,24 @@ def list_notes(db: sqlite3.Connection, run_id: str) -> list[tuple[int, bytes]]:
 
 
 def read_contents(repository: Repository, oids: Sequence[str]) -> Iterator[bytes | str]:
-    """Yield the content of each blob, or why it cannot be had; git stops at a corrupt one."""
+    """Yield the content of each blob, or why it cannot be had.
+
+    git stops at a corrupt one, and we at one that is too large; each is met once, however many
+    notes name it.
+    """
+    bad: dict[str, str] = {}
     done = 0
     while done < len(oids):
-        try:
-            for _, blob in read_blobs(repository, oids[done:]):
-                done += 1
-                yield "the note's object is missing" if blob is None else blob
-        except GitCommandError as error:
+        blobs = read_blobs(repository, [o for o in oids[done:] if o not in bad], MAX_NOTE_BYTES)
+        for oid in oids[done:]:
+            if oid not in bad:
+                try:
+                    _, blob = next(blobs)
+                except GitCommandError as error:
+                    bad[oid] = error.message.rstrip(".")
+                    break
             done += 1
-            yield error.message.rstrip(".")
+            yield bad.get(oid) or (MISSING if blob is None else blob)
 
 
 def _read_trees(repository: Repository, run_ids: Sequence[str]) -> Iterator[str | None]:

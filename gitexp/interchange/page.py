@@ -17,6 +17,7 @@ from gitexp.document import Document
 from gitexp.errors import GitexpError
 from gitexp.git.process import start_git
 from gitexp.git.read import read_trees
+from gitexp.git.refs import is_run_id
 from gitexp.git.repository import Repository
 from gitexp.index.search import Found
 from gitexp.memory import Memory
@@ -160,12 +161,19 @@ def read_patches(
 def _sides(
     repository: Repository, documents: Sequence[Document]
 ) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield each run whose code is here, with the commit it was made on and its tree."""
-    runs = [(document["run"], document["git"]) for document in documents if "git" in document]
+    """Yield each run whose code is here, with the commit it was made on and its tree.
+
+    What a run says of its commit becomes an argument of git's, so it has to be the id of one.
+    """
+    runs = [
+        (document["run"], head)
+        for document in documents
+        if "git" in document and is_run_id(head := document["git"].get("head") or _EMPTY_TREE)
+    ]
     trees = read_trees(repository, [run_id for run_id, _ in runs])
-    for (run_id, git), tree in zip(runs, trees, strict=True):
+    for (run_id, head), tree in zip(runs, trees, strict=True):
         if tree is not None:
-            yield run_id, (git.get("head") or _EMPTY_TREE, tree)
+            yield run_id, (head, tree)
 
 
 def read_patch(

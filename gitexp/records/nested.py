@@ -68,11 +68,11 @@ def _has_wide(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(value: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested dicts as one dict of dotted paths to leaves; empty dicts are leaves."""
     result: dict[str, Any] = {}
     for key, item in value.items():
-        path = f"{prefix}.{key}" if prefix else key
+        path = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(item, dict) and item:
             result.update(flatten(item, path))
         else:

@@ -33,6 +33,9 @@ CHUNK_CALLS = 1 << 16
 MAX_SERIES_LINE_BYTES = 1 << 30
 """A chunk of 65,536 calls with a kilobyte each still fits 16 times over."""
 
+MAX_LINE_VALUES = 1 << 27
+"""What one line may come to, unpacked as whole calls: a few bytes can stand for many integers."""
+
 _PACKED_FROM = 64
 """Shorter columns stay readable as they are."""
 _DIGITS_PACKED = 12
@@ -257,7 +260,14 @@ def _json_leaf(value: Any) -> Any:
     try:
         return plain(value)
     except ValueRejectedError:
+        return _text(value)
+
+
+def _text(value: Any) -> str:
+    try:
         return clean_text(repr(value))
+    except RecursionError:
+        return "(nested too deep)"
 
 
 class _Aggregate:
@@ -327,7 +337,10 @@ class SeriesEncoder:
         """Take the next call. ``value`` is as decoded from the journal."""
         keys: list[KeyPath] = []
         leaves: list[Any] = []
-        _split(value, (), keys, leaves)
+        try:
+            _split(value, (), keys, leaves)
+        except RecursionError:
+            keys, leaves = [()], [_text(value)]
         number = self.calls
         self.calls += 1
         shape_key = tuple(keys)
@@ -453,6 +466,8 @@ def calls(lines: Iterable[bytes]) -> list[Call]:
 
 def _line_calls(series: SeriesLine) -> Iterator[Call]:
     count = len(series.times)
+    if count * len(series.keys) > MAX_LINE_VALUES:
+        raise BadLineError(f"the line has {count * len(series.keys)} values, too many to unpack")
     notes = [note for note, n in series.notes for _ in range(n)] or [None] * count
     keys = [tuple(key) for key in series.keys]
     rows = zip(*(_values(column, count) for column in series.columns), strict=True)

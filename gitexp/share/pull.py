@@ -17,7 +17,8 @@ import msgspec
 
 from gitexp.errors import BadShardError, GitCommandError, MissingObjectError, RemoteMovedError
 from gitexp.git import refs
-from gitexp.git.read import any_ref, list_refs, read_trees, resolve
+from gitexp.git.read import any_ref, list_refs, resolve
+from gitexp.git.received import object_heads
 from gitexp.git.repository import Repository
 from gitexp.git.transfer import Progress, fetch
 from gitexp.git.write import RefChange, update_refs, write_error
@@ -229,7 +230,8 @@ def _make_handles(repository: Repository, runs: Sequence[str]) -> int:
     started = visible_runs(repository, [run for run in runs if refs.run_ref(run) not in there])
     horizon = archive_horizon(repository)
     wanted = [run for run in started if started[run] >= horizon]
-    trees = zip(wanted, read_trees(repository, wanted), strict=True)
-    changes = [RefChange(refs.run_ref(run), None, run) for run, tree in trees if tree is not None]
+    heads = object_heads(repository, wanted)
+    here = [run for run, head in heads.items() if head is not None and head.kind == "commit"]
+    changes = [RefChange(refs.run_ref(run), None, run) for run in here]
     update_refs(repository, refs.RUNS, changes)
     return len(changes)

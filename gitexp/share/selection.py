@@ -10,7 +10,7 @@ from gitexp.git.history import EMPTY_TREE, tree_of_commit
 from gitexp.git.repository import Repository
 from gitexp.git.trees import read_tree, select_paths
 from gitexp.records.facts import RunFact
-from gitexp.store.batch import environment_path, note_path
+from gitexp.store.batch import environment_path, is_digest, note_path
 from gitexp.store.problem import Problem
 from gitexp.store.read import decode_note
 from gitexp.store.union import REMOVED, unite_trees
@@ -74,4 +74,8 @@ class Selection:
                 for run, note in notes:
                     facts = decode_note(Problem(ref, run, 0, ""), note, set())
                     digests |= {f.environment for f in facts if isinstance(f, RunFact)}
-        return sorted(environment_path(digest) for digest in digests if digest is not None)
+        return sorted(
+            environment_path(digest)
+            for digest in digests
+            if digest is not None and is_digest(digest)
+        )

@@ -7,6 +7,7 @@ can be repeated: adding what is there already changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from gitexp.git import refs
 from gitexp.git.repository import Repository
 from gitexp.git.trees import Content, TreeReader, read_tree, update_tree
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 Lines = Mapping[str, list[bytes]]
 
@@ -41,6 +44,11 @@ def note_path(run_id: str) -> str:
 def file_path(run_id: str, path: str) -> str:
     """Return where a run's file stands in the files shard."""
     return f"{note_path(run_id)}/{path}"
+
+
+def is_digest(text: str) -> bool:
+    """Say whether a text is a digest: only then may what others wrote become part of a path."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def environment_path(digest: str) -> str:

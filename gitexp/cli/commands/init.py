@@ -53,17 +53,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, context: Context) -> int:
     """Write the settings that were given and show what is set."""
     repository = context.repository
-    if args.shard is not None and not refs.is_shard_name(args.shard):
-        raise UsageError(
-            f"The shard name {args.shard!r} is not usable.",
-            "Use lower-case letters, digits, '.', '_' and '-'.",
-        )
-    if args.metric is not None and not args.metric.strip():
-        raise UsageError("The metric's name is empty.", "Give a name, as in --metric acc.")
-    if args.remote is not None:
-        choose_remote(repository, args.remote)  # says what is wrong with it
-    if args.remove and not args.hooks:
-        raise UsageError("--remove makes sense with --hooks only.")
+    _check(args, repository)
     for name in ("shard", "remote", "metric", "goal"):
         value = getattr(args, name)
         if value is not None:
@@ -80,6 +70,21 @@ def run(args: Namespace, context: Context) -> int:
     else:
         _show(state, context)
     return 0
+
+
+def _check(args: Namespace, repository: Repository) -> None:
+    """Raise a UsageError for what cannot be set."""
+    if args.shard is not None and not refs.is_shard_name(args.shard):
+        raise UsageError(
+            f"The shard name {args.shard!r} is not usable.",
+            "Use lower-case letters, digits, '.', '_' and '-'.",
+        )
+    if args.metric is not None and not args.metric.strip():
+        raise UsageError("The metric's name is empty.", "Give a name, as in --metric acc.")
+    if args.remote is not None:
+        choose_remote(repository, args.remote)  # says what is wrong with it
+    if args.remove and not args.hooks:
+        raise UsageError("--remove makes sense with --hooks only.")
 
 
 def describe(context: Context) -> dict[str, Any]:
