@@ -221,3 +221,9 @@ def test_a_key_that_is_not_documented_is_found() -> None:
 def test_a_key_that_is_not_printed_is_found() -> None:
     with pytest.raises(AssertionError, match="not printed"):
         check("log", {"runs": [{"run": "x"}]})
+
+
+def test_verify(repo: Git, call: Caller, full: str) -> None:
+    write_facts(full, b"not json")
+    repo("update-ref", "-d", f"refs/exprag/runs/{full}")
+    check("verify", call.json("verify", "--repair", code=1))

@@ -190,8 +190,9 @@ git exp push
 git exp pull
 ```
 
-`push` sends what this clone recorded to the remote that git would push to, `pull` brings what others
-recorded; nothing is ever overwritten, and both may be repeated. `git exp push latest` sends one run.
+`push` sends what this clone recorded to the remote that git would push to, `pull` brings what
+others recorded; nothing is ever overwritten, and both may be repeated. `git exp push latest`
+sends one run.
 When a push stops because it found a secret, tell the person what was found and where; never use
 `--allow` on your own. `git exp rm RUN` withdraws a run for everybody: only when you are asked to.
 

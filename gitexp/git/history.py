@@ -54,10 +54,10 @@ def _commit(repository: Repository, oid: str) -> pygit2.Commit:
 
 def is_ancestor(repository: Repository, old: str, new: str) -> bool:
     """Say whether a commit is another, or comes before it in its history."""
-    import pygit2
-
     if old == new:
         return True
+    import pygit2
+
     try:
         return repository.objects().descendant_of(new, old)
     except (pygit2.GitError, KeyError) as error:

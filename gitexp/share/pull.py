@@ -107,8 +107,8 @@ def _tips(repository: Repository, remote: Remote) -> list[str]:
     if not any_ref(repository, remote.prefix):
         return []
     branches = f"refs/remotes/{remote.name}/"
+    tips = [f"{remote.prefix}*", *([f"{branches}*"] if any_ref(repository, branches) else [])]
     head = resolve(repository, "HEAD")
-    tips = [f"{p}*" for p in (remote.prefix, branches) if any_ref(repository, p)]
     return tips if head is None else [*tips, head]
 
 

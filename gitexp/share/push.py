@@ -20,7 +20,6 @@ from gitexp.git.repository import Repository
 from gitexp.git.transfer import Progress, Update
 from gitexp.git.transfer import push as push_refs
 from gitexp.git.write import RefChange, update_refs
-from gitexp.outgoing import allow, require_allowed, search
 from gitexp.share.ahead import changed_runs
 from gitexp.share.code import extend_chain, unreachable, write_chain
 from gitexp.share.pull import pull, settle
@@ -32,6 +31,8 @@ from gitexp.store.union import unite_ref
 
 RETRY_SECONDS = 60.0
 """How long a push keeps trying while others are faster."""
+
+_FEW_RUNS = 1_000
 
 _REFS_AT_ONCE = 400
 """Refs of one ``git push``: its command line has a limit, and so has a forge's patience."""
@@ -108,7 +109,8 @@ def push(
             plan = _plan_shards(repository, chosen, seen, every_shard=every_shard)
         else:
             plan = _plan_runs(repository, seen, runs)
-        pushed.allowed = _search(repository, chosen, plan, accepted, searching)
+        if plan.updates:
+            pushed.allowed = _search(repository, chosen, plan, accepted, searching)
         pushed.runs, pushed.missing = plan.runs, plan.missing
         if not dry_run:
             try:
@@ -136,7 +138,8 @@ def _send(repository: Repository, remote: Remote, plan: _Plan, progress: Progres
     """Push what is planned, and remember that the remote has it."""
     for start in range(0, len(plan.updates), _REFS_AT_ONCE):
         updates = plan.updates[start : start + _REFS_AT_ONCE]
-        push_refs(repository, remote.name, updates, progress=progress)
+        small = len(plan.runs) <= _FEW_RUNS
+        push_refs(repository, remote.name, updates, small=small, progress=progress)
         _remember(repository, remote, updates)
 
 
@@ -158,9 +161,11 @@ def _search(
     progress: Searching | None,
 ) -> list[str]:
     """Look for secrets in what would be sent; return which were found and are now allowed."""
+    from gitexp.outgoing import allow, require_allowed, search  # their patterns take 6 ms
+
     tips = {update.ref: update.new for update in plan.updates}
     known = [f"--glob={remote.prefix}*", f"--glob=refs/remotes/{remote.name}/*"]
-    found = search(repository, tips, known, progress) if tips else []
+    found = search(repository, tips, known, progress)
     allow(repository, [finding for finding in found if finding.fingerprint in accepted])
     require_allowed(repository, found)
     return sorted({finding.fingerprint for finding in found})
