@@ -207,7 +207,9 @@ def walk_tree(repository: Repository, tree: str) -> Walked:
         if not below:
             return walked
         level = below
-    walked.unread += [Unread(path.rstrip(b"/"), oid, "is nested too deep") for path, oid in level]
+    walked.unread.extend(
+        Unread(path.rstrip(b"/"), oid, "is nested too deep") for path, oid in level
+    )
     return walked
 
 

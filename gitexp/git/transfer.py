@@ -69,6 +69,7 @@ def fetch(
     refspecs: Sequence[str],
     *,
     tips: Sequence[str] = (),
+    prune: bool = False,
     progress: Progress | None = None,
 ) -> list[str]:
     """Fetch refs; return the local ones that did not move, as the remote rewrote its history.
@@ -78,13 +79,15 @@ def fetch(
         remote: Name or URL of the remote.
         refspecs: What to fetch, and to where; none is forced.
         tips: Refs or patterns of refs that say to the remote what is here; all by default.
+        prune: Delete the local refs of the refspecs that the remote has no more.
         progress: Shown what git says meanwhile.
 
     Raises:
         RemoteMovedError: Another fetch of this clone is at work.
         TransferError: The remote cannot be reached, or it refused.
     """
-    options = ["--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--no-filter"]
+    options = ["--no-tags", "--no-write-fetch-head", "--refmap=", "--no-filter"]
+    options += ["--prune" if prune else "--no-prune"]
     options += ["--no-recurse-submodules", *(f"--negotiation-tip={tip}" for tip in tips)]
     words = ["fetch", "--progress" if progress else "--no-progress", *options]
     code, _, said = _run(repository, [*words, "--", remote, *refspecs], progress)

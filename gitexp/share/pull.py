@@ -68,15 +68,21 @@ def pull(
         GitexpError: The system refused (a full disk, say). What was there before is intact.
     """
     chosen = choose_remote(repository, remote)
-    look(repository, chosen, progress)
+    look(repository, chosen, progress=progress)
     return settle(repository, chosen)
 
 
-def look(repository: Repository, remote: Remote, progress: Progress | None = None) -> None:
+def look(
+    repository: Repository,
+    remote: Remote,
+    *,
+    prune: bool = False,
+    progress: Progress | None = None,
+) -> None:
     """Fetch what a remote has into the refs that say what was last seen there.
 
     Where its history was rewritten, what was seen before is united with the local shards, and
-    then forgotten.
+    then forgotten; with ``prune`` also what it has no more.
 
     Raises:
         GitexpError: As `pull`.
@@ -86,7 +92,12 @@ def look(repository: Repository, remote: Remote, progress: Progress | None = Non
         tips = _tips(repository, remote)
         try:
             rewritten = fetch(
-                repository, remote.name, remote.refspecs(), tips=tips, progress=progress
+                repository,
+                remote.name,
+                remote.refspecs(),
+                tips=tips,
+                prune=prune,
+                progress=progress,
             )
         except RemoteMovedError:
             if time.monotonic() > deadline:

@@ -22,7 +22,7 @@ from gitexp.git.transfer import push as push_refs
 from gitexp.git.write import RefChange, update_refs
 from gitexp.share.ahead import changed_runs
 from gitexp.share.code import extend_chain, unreachable, write_chain
-from gitexp.share.pull import pull, settle
+from gitexp.share.pull import look, settle
 from gitexp.share.remote import PARTS, Remote, choose_remote, last_seen
 from gitexp.share.selection import Selection
 from gitexp.share.visible import visible_runs
@@ -64,9 +64,17 @@ class Pushed:
 
 @dataclass
 class _Plan:
+    """What to send. Refs that are there as they are here are confirmed by the same push: what was
+    last seen may be gone.
+    """  # noqa: D205
+
     updates: list[Update]
     runs: list[str]
     missing: list[str]
+
+    @property
+    def news(self) -> list[Update]:
+        return [update for update in self.updates if update.new != update.expected]
 
 
 def push(
@@ -109,7 +117,7 @@ def push(
             plan = _plan_shards(repository, chosen, seen, every_shard=every_shard)
         else:
             plan = _plan_runs(repository, seen, runs)
-        if plan.updates:
+        if plan.news:
             pushed.allowed = _search(repository, chosen, plan, accepted, searching)
         pushed.runs, pushed.missing = plan.runs, plan.missing
         if not dry_run:
@@ -120,12 +128,14 @@ def push(
                     raise _gave_up(error) from error
                 pushed.retries += 1
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**pushed.retries)))  # noqa: S311
-                pull(repository, remote, progress=progress)
+                settle(repository, chosen)
+                look(repository, chosen, prune=True, progress=progress)
+                settle(repository, chosen)
                 continue
             if runs is not None:  # the shards go on from what the remote has now
-                for update in plan.updates:
+                for update in plan.news:
                     unite_ref(repository, update.ref, update.new)
-        pushed.refs = {update.ref: (update.expected, update.new) for update in plan.updates}
+        pushed.refs = {update.ref: (update.expected, update.new) for update in plan.news}
         return pushed
 
 
@@ -163,7 +173,7 @@ def _search(
     """Look for secrets in what would be sent; return which were found and are now allowed."""
     from gitexp.outgoing import allow, require_allowed, search  # their patterns take 6 ms
 
-    tips = {update.ref: update.new for update in plan.updates}
+    tips = {update.ref: update.new for update in plan.news}
     known = [f"--glob={remote.prefix}*", f"--glob=refs/remotes/{remote.name}/*"]
     found = search(repository, tips, known, progress)
     allow(repository, [finding for finding in found if finding.fingerprint in accepted])
@@ -187,8 +197,7 @@ def _plan_shards(
     extend_chain(repository, refs.CODE + own, new)
     local = list_refs(repository, *PARTS.values())
     names = [prefix + shard for shard in shards for prefix in PARTS.values()]
-    ahead = [ref for ref in names if ref in local and local[ref] != seen.get(ref)]
-    updates = [Update(ref, seen.get(ref), local[ref]) for ref in ahead]
+    updates = [Update(ref, seen.get(ref), local[ref]) for ref in names if ref in local]
     return _Plan(updates, runs, missing)
 
 
@@ -219,10 +228,11 @@ def _plan_runs(repository: Repository, seen: dict[str, str], runs: Sequence[str]
     local = list_refs(repository, refs.METRICS, refs.FILES, refs.FACTS)
     selection = Selection(repository, runs, local)
     for ref in sorted(local, key=lambda ref: (ref.startswith(refs.FACTS), ref)):
-        commit = selection.add_to(ref, seen.get(ref))
+        commit = selection.add_to(ref, seen.get(ref)) or seen.get(ref)
         if commit is not None:
             updates.append(Update(ref, seen.get(ref), commit))
-    return _Plan(updates, sorted(runs) if updates else [], missing)
+    plan = _Plan(updates, sorted(runs), missing)
+    return plan if plan.news else _Plan(updates, [], missing)
 
 
 def _new_code(

@@ -94,7 +94,8 @@ def _sentence(pushed: Pushed, *, dry_run: bool) -> str:
     if not pushed.refs:
         return f"{pushed.remote} has everything already."
     did = "Would push" if dry_run else "Pushed"
-    retries = f", after {pushed.retries} retries" if pushed.retries else ""
+    count = pushed.retries
+    retries = f", after {count} {'retry' if count == 1 else 'retries'}" if count else ""
     return f"{did} {runs_and_refs(len(pushed.runs), len(pushed.refs))} to {pushed.remote}{retries}."
 
 
