@@ -15,9 +15,11 @@ import pytest
 from gitexp.cli.commands import watch
 from gitexp.environment import encode_environment
 from gitexp.follow import LiveRuns
+from gitexp.git import refs
 from gitexp.git.repository import Repository
-from gitexp.records.facts import Input, RunFact
+from gitexp.records.facts import Input, RemarkFact, RunFact
 from gitexp.store.batch import Batch, environment_path, write_batch
+from gitexp.store.shard import shard_name
 from tests.full_store import (
     BY,
     END,
@@ -29,6 +31,7 @@ from tests.full_store import (
     write_facts,
     write_full_run,
 )
+from tests.remotes import bare_repository
 from tests.support import Git
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "json.md"
@@ -181,8 +184,11 @@ def test_compare(repo: Git, call: Caller, full: str, other: str) -> None:
     assert printed["environment"]["unknown"] == [2]
 
 
-def test_status(call: Caller, full: str) -> None:
+def test_status(repo: Git, call: Caller, full: str) -> None:
+    assert call.json("status")["unshared"] is None
+    repo("remote", "add", "origin", "/nowhere")
     write_facts(full, b"not json", b'{"kind":"dream","schema":1}')
+    write_facts(full, b'{"kind":"dream","schema":2}', shard=shard_name(Repository.discover()))
     damaged = Repository.discover().home / "damaged"
     damaged.mkdir()
     (damaged / full).write_bytes(b"????")
@@ -211,6 +217,50 @@ def test_remarks(call: Caller, full: str) -> None:
     said = (("note", full, "text"), ("tag", full, "new"), ("verdict", full, "keep", "-m", "good"))
     for words in said:
         check("note, tag, verdict", call.json(*words))
+
+
+@pytest.fixture
+def hub(repo: Git, tmp_path: Path) -> Git:
+    """A bare remote named origin."""
+    bare = bare_repository(tmp_path / "hub.git")
+    repo("remote", "add", "origin", str(bare.path))
+    return bare
+
+
+def test_push(repo: Git, call: Caller, full: str, hub: Git) -> None:
+    absent = "ab" * 20
+    write_facts(absent, RunFact(time=END, by=BY, name="token AKIA" + "Q3EGRT7HZ5LZ2F4P"))
+    failure = json.loads(call("push", "--all", "--json", code=1).err)["error"]
+    (finding,) = failure["details"]
+    fingerprint = finding.split("fingerprint ")[1]
+    printed = call.json("push", "--all", "--allow", fingerprint)
+    assert (printed["missing"], printed["allowed"]) == ([absent], [fingerprint])
+    check("push", printed)
+    write_facts(full, RemarkFact(time=END, by=BY, comment="more"))
+    again = call.json("push", "--all", "--dry-run")
+    assert set(produced(again, expanded("push"))) <= set(expanded("push"))
+    assert again["refs"][0]["old"] is not None
+
+
+def test_pull(repo: Git, call: Caller, full: str, hub: Git, tmp_path: Path) -> None:
+    call("push", "--all")
+    hub("update-ref", f"{refs.FACTS}ODD", f"{refs.FACTS}{SHARD}")
+    for ref in repo("for-each-ref", "--format=%(refname)", "refs/notes", "refs/exprag").split():
+        repo("update-ref", "-d", ref)
+    check("pull", call.json("pull", code=1))
+
+
+def test_removal(call: Caller, full: str, other: str) -> None:
+    removed = call.json("rm", full, "-m", "wrong")
+    check("rm", removed)
+    assert removed == {"removed": [full], "reason": "wrong"}
+    would = call.json("gc", "--older-than", "0d", "--dry-run")
+    assert (would["runs"], would["refs"]) == ([full], [])
+    check("gc", call.json("gc", "--older-than", "0d"))
+
+
+def test_archive(call: Caller, full: str) -> None:
+    check("archive", call.json("archive", "--older-than", "0d"))
 
 
 def test_a_key_that_is_not_documented_is_found() -> None:

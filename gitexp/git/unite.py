@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.errors import BadShardError, MissingObjectError
 from gitexp.git.history import EMPTY_TREE
+from gitexp.git.objects import parse_tree
 from gitexp.git.repository import Repository
 from gitexp.git.write import write_error
 
 if TYPE_CHECKING:
     import pygit2
 
-_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 _FOLDER = re.compile(rb"[0-9a-f]{2}")
 _REST = re.compile(rb"[0-9a-f]{38}")
 _NOTE = re.compile(rb"[0-9a-f]{40}")
@@ -123,8 +123,8 @@ def _read(repo: pygit2.Repository, oid: bytes, kind: str) -> bytes:
 def _entries(repo: pygit2.Repository, tree: bytes) -> _Tree:
     if tree.hex() == EMPTY_TREE:
         return {}  # git knows it; no repository needs to have it
-    found = _ENTRY.findall(_read(repo, tree, "TREE"))
-    return {name: _Entry(mode.lstrip(b"0"), oid) for mode, name, oid in found}
+    found = parse_tree(_read(repo, tree, "TREE"))
+    return {entry.path: _Entry(entry.mode, bytes.fromhex(entry.oid)) for entry in found}
 
 
 def _write(repo: pygit2.Repository, entries: Mapping[bytes, _Entry]) -> bytes:
