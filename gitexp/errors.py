@@ -78,9 +78,11 @@ class GitCommandError(GitexpError):
 
     Attributes:
         said: All that git wrote to stderr.
+        code: Its exit code, negative for a signal; 0 where it is not known.
     """
 
     said = ""
+    code = 0
 
 
 class MissingObjectError(GitexpError):

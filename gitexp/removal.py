@@ -10,6 +10,7 @@ anybody. The commits after that are replaced by one, so what never left is gone.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ from gitexp.share.remote import seen_anywhere
 from gitexp.store.batch import Batch, note_path, split_lines, write_batch
 from gitexp.store.shard import shard_name
 from gitexp.store.union import REMOVED, as_tombstone, without_collected
-from gitexp.when import parse_when
+from gitexp.when import parse_age
 
 DEFAULT_AGE = "2 weeks"
 
@@ -99,8 +100,7 @@ def collect(repository: Repository, age: str | None = None, *, dry_run: bool = F
         ConflictError: Others kept winning the race for a ref. What was done before stays done.
         GitexpError: An object could not be read or written; likewise.
     """
-    horizon = parse_when(age or DEFAULT_AGE, datetime.now().astimezone()).timestamp()
-    marks = _expired(repository, horizon)
+    marks = _expired(repository, _horizon(DEFAULT_AGE if age is None else age))
     runs: set[str] = set()
     moved: dict[str, tuple[str, str | None]] = {}
     seen = seen_anywhere(repository)
@@ -116,6 +116,16 @@ def collect(repository: Repository, age: str | None = None, *, dry_run: bool = F
         _drop_handles(repository, sorted(marks))
         moved |= _collect_code(repository, set(marks), seen)
     return Collected(sorted(runs), moved)
+
+
+def _horizon(age: str) -> float:
+    """Return the time of the youngest tombstone that counts; for no age at all, the far future.
+
+    Another machine's clock may be ahead of this one.
+    """
+    now = datetime.now().astimezone()
+    horizon = parse_age(age, now, "--older-than")
+    return math.inf if horizon >= now else horizon.timestamp()
 
 
 def _expired(repository: Repository, horizon: float) -> dict[str, bytes]:
@@ -201,7 +211,14 @@ def _collect_code(
         left = [snapshot for snapshot in snapshots if snapshot not in withdrawn]
         if len(left) == len(snapshots):
             continue
-        new = write_chain(repository, bases, left) if bases or left else None
+        new = _rewritten(repository, bases, left)
         update_refs(repository, refs.CODE, [RefChange(ref, tip, new)])
         moved[ref] = (tip, new)
     return moved
+
+
+def _rewritten(repository: Repository, bases: Sequence[str], left: Sequence[str]) -> str | None:
+    """Return the tip of a chain that goes on from these commits; None where nothing is in it."""
+    if not left and len(bases) <= 1:
+        return bases[0] if bases else None
+    return write_chain(repository, bases, left)

@@ -58,3 +58,21 @@ def parse_when(text: str, now: datetime) -> datetime:
         raise UsageError(
             f"{text!r} is not a time.", "Say it as '2 weeks ago', 'yesterday' or 2026-01-31."
         ) from None
+
+
+def parse_age(text: str, now: datetime, what: str) -> datetime:
+    """Return the point in time that is so long ago.
+
+    Args:
+        text: ``30d``, ``2 weeks``, ``36h``.
+        now: The present, with its zone.
+        what: What the age was given for, for the message.
+
+    Raises:
+        UsageError: It is no age.
+    """
+    try:
+        return parse_when(text, now)
+    except UsageError:
+        hint = "Say it as 30d or '2 weeks'."
+        raise UsageError(f"{text!r} is not an age, for {what}.", hint) from None

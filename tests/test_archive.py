@@ -95,7 +95,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(pair: Pair) -> None:
 
 def test_an_age_that_is_none_is_refused(pair: Pair) -> None:
     aged(pair.ada, "old", 31)
-    with pytest.raises(UsageError, match="'old enough' is not a time"):
+    with pytest.raises(UsageError, match="'old enough' is not an age"):
         archive(repository_of(pair.ada), "old enough")
 
 

@@ -73,18 +73,12 @@ def test_an_unknown_name_is_refused_and_the_known_are_named(repo: Git) -> None:
             chosen(repo, word)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="the current folder is taken for a remote"
-)
 def test_an_empty_name_is_refused(repo: Git) -> None:
     add(repo, "a")
     with pytest.raises(UsageError):
         chosen(repo, "")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="a name that a setting gives is taken unseen"
-)
 def test_an_unknown_name_in_a_setting_is_refused(repo: Git) -> None:
     add(repo, "a")
     repo("config", "exprag.remote", "nope")
@@ -130,9 +124,6 @@ def test_what_names_runs_is_no_remote(repo: Git, word: str) -> None:
     assert is_remote(repository_of(repo), "origin")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="any folder of that name counts as a remote"
-)
 def test_a_folder_that_is_no_repository_is_no_remote(repo: Git) -> None:
     assert not is_remote(repository_of(repo), "pkg")
 
@@ -173,9 +164,6 @@ def test_what_was_seen_on_a_remote_stands_in_valid_refs_of_its_own(repo: Git) ->
     assert len(set(found)) == len(NAMES)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the end of a URL is part of ref names as it is"
-)
 def test_a_password_in_a_url_does_not_become_part_of_a_ref(repo: Git) -> None:
     remote = choose_remote(repository_of(repo), "https://me:hunter2hunter2@example.org/x.git")
     assert "hunter2" not in remote.prefix

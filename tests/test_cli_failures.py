@@ -135,7 +135,7 @@ def test_ctrl_c_in_a_checkout_undoes_it(repo: Git, tmp_path: Path) -> None:
         start_new_session=True,
     )
     deadline = time.monotonic() + 10
-    while not repo("for-each-ref", "refs/exprag/saved") and time.monotonic() < deadline:
+    while not repo("for-each-ref", "refs/exprag-local/saved") and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitexp.errors import ConflictError, GitexpError, TransferError
+from gitexp.errors import GitexpError
 from gitexp.git import refs
 from gitexp.git.write import write_error
 from gitexp.records.facts import RunFact, TombstoneFact
@@ -130,9 +130,6 @@ def test_whatever_is_configured_runs_travel_both_ways(pair: Pair, setting: str) 
     assert everything(pair.ada) == everything(pair.remote)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TransferError, reason="git takes no refspecs for a remote that is a mirror"
-)
 def test_a_mirror_remote_takes_a_push(pair: Pair) -> None:
     pair.ada("config", "remote.origin.mirror", "true")
     runs = write_runs(pair.ada, range(2))
@@ -226,9 +223,6 @@ def test_the_age_of_runs_without_a_handle_is_a_setting(pair: Pair) -> None:
     assert pair.ada("cat-file", "-t", run) == "commit"
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the message does not say which setting is wrong"
-)
 def test_an_age_that_is_none_is_said_to_be_a_setting(pair: Pair) -> None:
     pair.ada("config", "exprag.archiveAfter", "never")
     write_runs(pair.bob, [0])
@@ -292,9 +286,6 @@ def test_shards_that_are_no_commits_are_reported_and_the_rest_is_taken(
     assert send(pair.ada).retries == 0
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ConflictError, reason="what was seen stands in the way for ever"
-)
 def test_a_shard_name_that_takes_the_place_of_a_folder_is_no_obstacle(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

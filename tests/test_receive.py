@@ -173,7 +173,7 @@ def test_what_is_no_part_of_the_shared_store_is_let_through(server: Server) -> N
         "refs/notes/commits",
         "refs/notes/expragmatic/x",
         "refs/exprag/remotes/origin/facts/desk",
-        "refs/exprag/saved/0123",
+        "refs/exprag-local/saved/0123",
     ):
         assert server.findings(ref, None, blob) == []
         assert server.findings(ref, blob, None) == []

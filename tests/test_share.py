@@ -262,9 +262,6 @@ def test_a_run_whose_code_is_not_here_is_named(pair: Pair) -> None:
     assert set(refs_of(pair.bob, refs.RUNS)) == {refs.run_ref(kept)}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="code is sought for what is newly said alone"
-)
 def test_code_that_comes_later_is_sent_then(pair: Pair) -> None:
     run, _ = commit_run(pair.ada, "restored"), commit_run(pair.ada, "whole")
     pair.bob("fetch", "--quiet", str(pair.ada.path), f"{refs.run_ref(run)}:refs/kept/it")
@@ -357,9 +354,6 @@ def test_a_named_run_that_is_there_already_sends_nothing(pair: Pair) -> None:
     assert len(facts_of(pair.remote)) == 2
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="all that are named are said to be sent"
-)
 def test_of_named_runs_those_are_told_of_which_something_new_was_sent(pair: Pair) -> None:
     first, second = write_runs(pair.ada, range(2))
     send(pair.ada, None, [first])

@@ -49,7 +49,10 @@ def train(repo: Git, name: str, learning_rate: float, batch_size: int, top: floa
 
 @pytest.fixture
 def runs(repo: Git, shell: None) -> dict[str, dict[str, Any]]:
-    """Ten runs whose code differs, by name."""
+    """Ten runs whose code differs, by name; and a remote to share them."""
+    remote = str(repo.path.with_name("remote.git"))
+    repo("init", "--quiet", "--bare", remote)
+    repo("remote", "add", "origin", remote)
     for number, about in enumerate(RUNS):
         train(repo, *about)
         if number == len(RUNS) // 2:

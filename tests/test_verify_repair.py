@@ -223,9 +223,9 @@ def test_a_moved_handle_is_set_right_and_what_it_named_stays(repo: Git, runs: li
     whole()
     assert [repo("rev-parse", refs.run_ref(run)) for run in runs] == runs
     assert repo("for-each-ref", "--format=%(refname)", f"--contains={stray}") == (
-        f"refs/exprag/damaged/{stray}"
+        f"refs/exprag-local/damaged/{stray}"
     )
-    assert repo("for-each-ref", "refs/exprag/damaged").count("\n") == 0
+    assert repo("for-each-ref", "refs/exprag-local/damaged").count("\n") == 0
 
 
 def test_empty_ref_files_are_set_aside_and_handles_made_again(repo: Git, runs: list[str]) -> None:

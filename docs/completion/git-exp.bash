@@ -196,13 +196,13 @@ _git_exp ()
     push)
         options='-h --help --all -n --dry-run --allow --json'
         values=''
-        kind=none
+        kind=run
         case "$prev" in
         --allow) return ;;
         esac
         ;;
     pull)
-        options='-h --help --json'
+        options='-h --help -n --dry-run --json'
         values=''
         kind=none
         ;;

@@ -270,13 +270,16 @@ _git-exp () {
         '(-n --dry-run)--dry-run[say what would be sent to the remote as it was last seen; send nothing]' \
         '*--allow[let this finding leave; it is recorded (may be repeated)]:FINGERPRINT: ' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
-        '*:[REMOTE] [RUN…]: ' \
+        ':REMOTE: ' \
+        '*:RUN:__git_exp_runs' \
         && ret=0
       ;;
     pull)
       _arguments -s \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
+        '(-n --dry-run)-n[fetch, say what is new, and unite nothing]' \
+        '(-n --dry-run)--dry-run[fetch, say what is new, and unite nothing]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         ':REMOTE: ' \
         && ret=0

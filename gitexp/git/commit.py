@@ -176,13 +176,10 @@ def _libgit2_sees_all() -> bool:
 
 def _ask_git(repository: Repository) -> dict[str, str]:
     try:
-        output = repository.git(
-            ["config", "-z", "--get-regexp", r"^(author|user)\.(name|email)$"],
-        )
+        found = repository.configured(r"^(author|user)\.(name|email)$")
     except GitCommandError:
-        return {}  # git config exits with 1 when nothing matches
-    pairs = (entry.partition("\n") for entry in output.decode("utf-8", "replace").split("\0"))
-    return {name: _clean(value) for name, _, value in pairs if name}
+        return {}  # a missing identity stops nothing
+    return {name: _clean(values[-1]) for name, values in found.items()}
 
 
 def _clean(text: str | None) -> str:

@@ -147,6 +147,7 @@ def translate_failure(arguments: object, returncode: int, errors: bytes) -> GitC
     reason = last_line(text) or f"exit code {returncode}"
     failure = GitCommandError(f"git {name} failed: {reason}")
     failure.said = text
+    failure.code = returncode
     return failure
 
 

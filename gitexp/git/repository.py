@@ -121,15 +121,32 @@ class Repository:
         The last value wins where a name is set more than once, as in git, and ``GITEXP_SHARD``
         in the environment over ``exprag.shard``.
         """
-        try:
-            output = self.git(["config", "-z", "--get-regexp", r"^exprag\."])
-        except GitCommandError:
-            output = b""  # git config exits with 1 when nothing matches
-        pairs = (entry.partition("\n") for entry in output.decode("utf-8", "replace").split("\0"))
-        settings = {name: value for name, _, value in pairs if name}
+        settings = {name: values[-1] for name, values in self.configured(r"^exprag\.").items()}
         if "GITEXP_SHARD" in os.environ:
             settings["exprag.shard"] = os.environ["GITEXP_SHARD"]
         return settings
+
+    def configured(self, pattern: str) -> dict[str, list[str]]:
+        """Return the settings of git's configuration whose names match, each with its values.
+
+        Args:
+            pattern: A regular expression for the names, in lower case but for what is quoted.
+
+        Raises:
+            GitCommandError: The configuration cannot be read.
+        """
+        try:
+            output = self.git(["config", "-z", "--get-regexp", pattern])
+        except GitCommandError as error:
+            if error.code == 1 and not error.said:
+                return {}  # nothing matches
+            raise
+        found: dict[str, list[str]] = {}
+        for entry in output.decode("utf-8", "replace").split("\0"):
+            name, _, value = entry.partition("\n")
+            if name:
+                found.setdefault(name, []).append(value)
+        return found
 
     def objects(self) -> pygit2.Repository:
         """Open the repository with libgit2, or return what this thread opened last.

@@ -6,7 +6,7 @@ beside that line of JSON is kept out of reach of garbage collection and of other
 
 * ``<git dir>/exprag-checkout-<token>.index``: the index file as it was, flags, intent-to-add
   entries and all (rewritten once by git, so that it stands alone without a shared index).
-* ``refs/exprag/saved/<token>``: a commit whose tree holds the index as a tree (``staged``) and
+* ``refs/exprag-local/saved/<token>``: a commit whose tree holds the index as a tree (``staged``) and
   the bytes of files that their filters would not give back (``raw-N``), and whose parents are
   the saved snapshot and the target. It is made for positions whose work tree was saved or
   whose files were replaced; other checkouts leave nothing that only they know.
@@ -34,7 +34,7 @@ from gitexp.git.process import run_git
 from gitexp.git.read import resolve
 from gitexp.git.repository import Repository
 
-SAVED = "refs/exprag/saved/"
+SAVED = "refs/exprag-local/saved/"
 STATE_FILE = "exprag-checkout.json"
 VERSION = 1
 MAX_POSITIONS = 100

@@ -25,6 +25,7 @@ PUSHING = "GITEXP_PUSHING"
 """Set for our own ``git push``: a hook of ours that it calls has nothing to share."""
 
 _REJECTED_FETCH = re.compile(r"! \[rejected\]\s+\S+\s+-> (\S+)")
+_BLOCKED_FETCH = re.compile(r"'(\S+)' exists; cannot create")
 _MOVED = (
     "stale info",
     "fetch first",
@@ -37,16 +38,25 @@ _MOVED = (
     "incorrect old value",
     "reference already exists",
     "already exists",
-    "atomic push failed",
-    "atomic transaction failed",
-    "transaction failed",
-    "failed transaction",
 )
 """Reasons by which git and its servers refuse a push because somebody else was faster."""
 
+_WITH_ANOTHER = ("atomic push fail", "atomic transaction failed", "transaction failed")
+"""Reasons of a ref that was refused because another was."""
+
 _BUSY = ("cannot lock ref", "Unable to create", "unable to update local ref")
+_SYSTEM = re.compile(
+    r"(?i)permission denied|insufficient permission|read-only file system"
+    r"|no space left on device|disk quota exceeded"
+)
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _STALL_SECONDS = 60
-_LAST_WORDS_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 0.5
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the user and the password of the URLs in it."""
+    return _CREDENTIALS.sub("", text)
 
 
 class Update(NamedTuple):
@@ -72,7 +82,7 @@ def fetch(
     prune: bool = False,
     progress: Progress | None = None,
 ) -> list[str]:
-    """Fetch refs; return the local ones that did not move, as the remote rewrote its history.
+    """Fetch refs; return the local ones that stand in the way, as the remote rewrote its history.
 
     Args:
         repository: Where to.
@@ -90,13 +100,35 @@ def fetch(
     options += ["--prune" if prune else "--no-prune"]
     options += ["--no-recurse-submodules", *(f"--negotiation-tip={tip}" for tip in tips)]
     words = ["fetch", "--progress" if progress else "--no-progress", *options]
-    code, _, said = _run(repository, [*words, "--", remote, *refspecs], progress)
-    rejected = _REJECTED_FETCH.findall(said)
+    code, _, said = _run(repository, remote, [*words, "--", remote, *refspecs], progress)
+    rejected = _REJECTED_FETCH.findall(said) + _BLOCKED_FETCH.findall(said)
     if code and not rejected:
-        if any(reason in said for reason in _BUSY):
-            raise RemoteMovedError("Another fetch is at work in this repository.")
+        if any(reason in said for reason in _BUSY) and not _SYSTEM.search(said):
+            raise RemoteMovedError(f"A ref is locked: {last_line(said)}.")
         raise _failure("fetch from", remote, said)
     return rejected
+
+
+def remote_branches(repository: Repository, remote: str) -> list[str]:
+    """Return what the branches of a remote name now, as it says itself.
+
+    Raises:
+        TransferError: The remote cannot be reached, or it refused.
+    """
+    words = ["ls-remote", "--heads", "--quiet", "--", remote]
+    code, output, said = _run(repository, remote, words, None)
+    if code:
+        raise _failure("ask", remote, said)
+    return sorted({line.partition("\t")[0] for line in output.splitlines()})
+
+
+def push_url(repository: Repository, remote: str) -> str:
+    """Return the URL that a push to a remote goes to; a URL is its own."""
+    try:
+        output = repository.git(["remote", "get-url", "--push", "--", remote])
+    except GitCommandError:  # it is no name of a remote
+        return remote
+    return output.decode("utf-8", "surrogateescape").split("\n")[0]
 
 
 def push(
@@ -128,7 +160,7 @@ def push(
     words += ["--no-follow-tags", "--recurse-submodules=no", "--no-signed", *leases]
     for atomic in (["--atomic"], []):
         command = [*words, *atomic, "--", remote, *refspecs]
-        code, output, said = _run(repository, command, progress, {PUSHING: "1"})
+        code, output, said = _run(repository, remote, command, progress, {PUSHING: "1"})
         if "does not support --atomic" not in said:
             break
     if code:
@@ -137,21 +169,29 @@ def push(
 
 def _push_failure(remote: str, output: str, said: str) -> GitexpError:
     refused = [line.split("\t")[-1] for line in output.splitlines() if line.startswith("!")]
-    final = [line for line in refused if not any(reason in line for reason in _MOVED)]
-    if refused and not final:
-        return RemoteMovedError(f"The remote {remote} has moved: {refused[0]}.")
+    own = [line for line in refused if not any(reason in line for reason in _WITH_ANOTHER)]
+    final = [line for line in own if not any(reason in line for reason in _MOVED)]
+    if refused and not final and not _SYSTEM.search(said):
+        why = without_credentials((own or refused)[0])
+        return RemoteMovedError(f"The remote {without_credentials(remote)} has moved: {why}.")
     return _failure("push to", remote, said, final[0] if final else "")
 
 
 def _failure(doing: str, remote: str, said: str, reason: str = "") -> TransferError:
-    """Return the error of a transfer: git's last word, and what the remote itself said."""
-    lines = [line.strip() for line in said.splitlines()]
-    theirs = [text for line in lines if (text := line.removeprefix("remote:")) != line]
-    theirs = [text.strip() for text in theirs if text.strip()]
-    why = reason or last_line("\n".join(lines)) or "git failed without a word"
-    more = f" The remote says: {' '.join(theirs[:_SHOWN])}" if theirs else ""
-    hint = f"Nothing is lost; see whether 'git ls-remote {remote}' works, then try again."
-    return TransferError(f"Could not {doing} {remote}: {why.rstrip('.')}.{more}", hint)
+    """Return the error of a transfer: what the system refused, or else git's last word; and what
+    the remote itself said.
+    """  # noqa: D205
+    lines = [line.strip() for line in without_credentials(said).splitlines()]
+    theirs = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    system = [line for line in lines if _SYSTEM.search(line)]
+    why = (system[:1] or [reason or last_line("\n".join(lines))])[0] or "git failed without a word"
+    said_there = " ".join(line for line in theirs[:_SHOWN] if line and line not in why)
+    more = f" The remote says: {said_there}" if said_there else ""
+    shown = without_credentials(remote)
+    hint = f"Nothing is lost; see whether 'git ls-remote {shown}' works, then try again."
+    if system:
+        hint = "Nothing is lost. Make room or give permission, then try again."
+    return TransferError(f"Could not {doing} {shown}: {why.rstrip('.')}.{more}", hint)
 
 
 _SHOWN = 10
@@ -160,13 +200,14 @@ _SHOWN = 10
 
 def _run(
     repository: Repository,
+    remote: str,
     arguments: Sequence[str],
     progress: Progress | None,
     environment: dict[str, str] | None = None,
 ) -> tuple[int, str, str]:
     """Run git; return its exit code, its output, and what it wrote to stderr."""
     tied = {**repository.environment, **(environment or {})}
-    options = _give_up_when_stalled(repository)
+    options = _give_up_when_stalled(repository) + _no_mirror(remote)
     process = start_git([*options, *arguments], cwd=repository.top, environment=tied)
     said: list[bytes] = []
     listener = threading.Thread(target=_listen, args=(process, said, progress), daemon=True)
@@ -178,23 +219,26 @@ def _run(
     except BaseException:
         process.terminate()  # git removes its lock files
         process.wait()
-        listener.join(_LAST_WORDS_SECONDS)
+        listener.join(_LAST_WORDS_SECONDS)  # children of git may hold the pipe for longer
         raise
-    finally:
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
     text = b"".join(said).decode("utf-8", "replace").replace("\r", "\n")
     return code, output.decode("utf-8", "replace"), text
 
 
 def _give_up_when_stalled(repository: Repository) -> list[str]:
     """Return options by which HTTP that stands still is given up, unless the user has chosen."""
-    try:
-        repository.git(["config", "--get-regexp", r"^http\.(.*\.)?lowspeed"])
-    except GitCommandError:  # nothing is set
-        return ["-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={_STALL_SECONDS}"]
-    return []
+    if repository.configured(r"^http\.(.*\.)?lowspeed"):
+        return []
+    return ["-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={_STALL_SECONDS}"]
+
+
+def _no_mirror(remote: str) -> list[str]:
+    """Return options by which a remote that mirrors takes single refs too."""
+    is_name = not any(mark in remote for mark in (":", "=", "\n")) and not remote.startswith("/")
+    return ["-c", f"remote.{remote}.mirror=false"] if is_name else []
 
 
 def _listen(process: subprocess.Popen[bytes], said: list[bytes], progress: Progress | None) -> None:

@@ -18,7 +18,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -296,6 +296,19 @@ def _locked(repository: Repository, name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def transfer_lock(repository: Repository) -> Iterator[None]:
+    """Queue with the other fetches of this clone; writers of other refs do not wait for them."""
+    descriptor = _open_lock(repository.home / "fetch-lock")
+    try:
+        held = _wait_for_lock(descriptor)
+        yield
+        if held:
+            _unlock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _unlock(descriptor: int) -> None:
     import fcntl
 
@@ -338,23 +351,25 @@ def _remove_stale_lock(repository: Repository, name: str) -> None:
     if not name.startswith("refs/") or ".." in name:
         return
     if name.endswith("/"):  # several refs below it, and deleting takes git's list of packed refs
-        for path in (repository.common_dir / name).glob("**/*.lock"):
-            _remove_if_stale(path, STALE_LOCK_SECONDS)
-        _remove_if_stale(repository.common_dir / "packed-refs.lock", 10 * STALE_LOCK_SECONDS)
+        remove_stale((repository.common_dir / name).glob("**/*.lock"), STALE_LOCK_SECONDS)
+        packed = repository.common_dir / "packed-refs.lock"
+        remove_stale([packed], 10 * STALE_LOCK_SECONDS)
     else:
-        _remove_if_stale(_lock_file(repository, name), STALE_LOCK_SECONDS)
+        remove_stale([_lock_file(repository, name)], STALE_LOCK_SECONDS)
 
 
-def _remove_if_stale(path: Path, seconds: float) -> None:
-    since, seen = time.monotonic(), _identity(path)
-    while seen is not None:
-        if time.monotonic() - since > seconds:
-            path.unlink(missing_ok=True)
-            return
+def remove_stale(paths: Iterable[Path], seconds: float) -> None:
+    """Remove lock files that do not change for a while; return when none of them is left."""
+    seen = {path: (_identity(path), time.monotonic()) for path in paths}
+    while seen := {path: since for path, since in seen.items() if since[0] is not None}:
+        for path, (before, since) in seen.items():
+            now = _identity(path)
+            if now != before:
+                seen[path] = (now, time.monotonic())
+            elif time.monotonic() - since > seconds:
+                path.unlink(missing_ok=True)
+                seen[path] = (None, since)
         time.sleep(STALE_LOCK_SECONDS / 20)
-        now = _identity(path)
-        if now != seen:
-            since, seen = time.monotonic(), now
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

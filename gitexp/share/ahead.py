@@ -44,7 +44,7 @@ def unshared(repository: Repository, remote: Remote) -> Ahead:
             runs = changed
         elif changed:
             others[shard] = len(changed)
-    return Ahead(remote.name, runs, others)
+    return Ahead(remote.shown, runs, others)
 
 
 def changed_runs(repository: Repository, old: str | None, new: str | None) -> list[str]:

@@ -16,7 +16,7 @@ from gitexp.journal import live_runs
 from gitexp.share.code import extend_chain, unreachable
 from gitexp.share.visible import visible_runs
 from gitexp.store.shard import shard_name
-from gitexp.when import parse_when
+from gitexp.when import parse_age
 
 SETTING = "exprag.archiveafter"
 DEFAULT_AGE = "30 days"
@@ -32,8 +32,11 @@ def archive_horizon(repository: Repository, age: str | None = None) -> float:
     Raises:
         UsageError: It is no age.
     """
-    text = age or repository.settings.get(SETTING, DEFAULT_AGE)
-    return parse_when(text, datetime.now().astimezone()).timestamp()
+    now = datetime.now().astimezone()
+    if age is not None:
+        return parse_age(age, now, "--older-than").timestamp()
+    text = repository.settings.get(SETTING, DEFAULT_AGE)
+    return parse_age(text, now, "exprag.archiveAfter").timestamp()
 
 
 def archive(repository: Repository, age: str | None = None, *, dry_run: bool = False) -> list[str]:
@@ -62,7 +65,8 @@ def archive(repository: Repository, age: str | None = None, *, dry_run: bool = F
     if not dry_run and here:
         chains = list_refs(repository, refs.CODE)
         new = unreachable(repository, here, chains.values())
-        extend_chain(repository, refs.CODE + shard_name(repository), new)
+        if new:
+            extend_chain(repository, refs.CODE + shard_name(repository), new)
         changes = [RefChange(refs.run_ref(run), run, None) for run in here]
         update_refs(repository, refs.RUNS, changes)
     return here

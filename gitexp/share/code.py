@@ -46,19 +46,23 @@ def unreachable(repository: Repository, commits: Sequence[str], known: Iterable[
     return sorted(set(commits).intersection(found.decode("ascii").split()))
 
 
-def extend_chain(repository: Repository, ref: str, snapshots: Sequence[str]) -> None:
+def extend_chain(repository: Repository, ref: str, snapshots: Sequence[str]) -> str:
     """Add snapshots to the chain of code that a ref names, or begin it with them.
+
+    Returns:
+        The chain's last commit.
 
     Raises:
         ConflictError: Others kept winning the race for the ref.
         GitexpError: An object could not be written.
     """
-    if snapshots:
-        move_ref(
-            repository,
-            ref,
-            lambda tip: write_chain(repository, [] if tip is None else [tip], snapshots),
-        )
+    tip = move_ref(
+        repository,
+        ref,
+        lambda tip: write_chain(repository, [] if tip is None else [tip], snapshots),
+    )
+    assert tip is not None  # noqa: S101 - write_chain returns a commit
+    return tip
 
 
 def write_chain(repository: Repository, before: Sequence[str], snapshots: Sequence[str]) -> str:
@@ -112,4 +116,4 @@ def is_link(repository: Repository, oid: str) -> bool:
     if tree_of_commit(repository, oid) != EMPTY_TREE:
         return False
     message = message_of(repository, oid)
-    return message.startswith((CODE_MESSAGE, MERGE_MESSAGE))
+    return message.startswith(CODE_MESSAGE) or message == MERGE_MESSAGE

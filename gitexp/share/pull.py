@@ -17,20 +17,28 @@ import msgspec
 
 from gitexp.errors import BadShardError, GitCommandError, MissingObjectError, RemoteMovedError
 from gitexp.git import refs
+from gitexp.git.history import is_ancestor
 from gitexp.git.read import any_ref, list_refs, resolve
 from gitexp.git.received import object_heads
 from gitexp.git.repository import Repository
 from gitexp.git.transfer import Progress, fetch
-from gitexp.git.write import RefChange, update_refs, write_error
+from gitexp.git.write import (
+    STALE_LOCK_SECONDS,
+    RefChange,
+    remove_stale,
+    transfer_lock,
+    update_refs,
+    write_error,
+)
 from gitexp.share.ahead import changed_runs
 from gitexp.share.archive import archive_horizon
 from gitexp.share.remote import PARTS, Remote, choose_remote, last_seen
-from gitexp.share.visible import visible_runs
+from gitexp.share.visible import unread_runs, visible_runs
 from gitexp.store.problem import Problem
 from gitexp.store.union import unite_ref
 
 _PATIENCE_SECONDS = 30.0
-"""How long a pull waits for other fetches of this clone."""
+"""How long a pull waits for refs that others hold locked."""
 
 
 class Pulled(NamedTuple):
@@ -52,13 +60,18 @@ class Pulled(NamedTuple):
 
 
 def pull(
-    repository: Repository, remote: str | None = None, *, progress: Progress | None = None
+    repository: Repository,
+    remote: str | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Pulled:
     """Bring what a remote has and this clone has not.
 
     Args:
         repository: Where to.
         remote: Name or URL; by default the one that git would push to.
+        dry_run: Fetch, and say what is new, but unite nothing.
         progress: Shown what git says meanwhile.
 
     Raises:
@@ -68,8 +81,26 @@ def pull(
         GitexpError: The system refused (a full disk, say). What was there before is intact.
     """
     chosen = choose_remote(repository, remote)
+    archive_horizon(repository)  # says what is wrong with its setting, before anything is fetched
     look(repository, chosen, progress=progress)
-    return settle(repository, chosen)
+    return _news(repository, chosen) if dry_run else settle(repository, chosen)
+
+
+def _news(repository: Repository, remote: Remote) -> Pulled:
+    """Return what `settle` would take, without taking it; handles are not counted."""
+    seen = last_seen(repository, remote)
+    local = list_refs(repository, *PARTS.values())
+    moved = {
+        ref: (local.get(ref), oid)
+        for ref, oid in seen.items()
+        if not ref.startswith(refs.RUNS)
+        and (ref not in local or not is_ancestor(repository, oid, local[ref]))
+    }
+    runs: set[str] = set()
+    for ref, (old, new) in moved.items():
+        if ref.startswith(refs.FACTS):
+            runs.update(changed_runs(repository, old, new))
+    return Pulled(remote.shown, sorted(runs), moved, 0, _wrong_handles(seen))
 
 
 def look(
@@ -87,27 +118,29 @@ def look(
     Raises:
         GitexpError: As `pull`.
     """
+    with transfer_lock(repository):
+        while in_the_way := _fetch(repository, remote, prune=prune, progress=progress):
+            settle(repository, remote)
+            _forget(repository, remote, in_the_way)
+
+
+def _fetch(
+    repository: Repository, remote: Remote, *, prune: bool, progress: Progress | None
+) -> list[str]:
+    """Fetch into the tracking refs; return those that stand in the way."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         tips = _tips(repository, remote)
+        specs = remote.refspecs()
         try:
-            rewritten = fetch(
-                repository,
-                remote.name,
-                remote.refspecs(),
-                tips=tips,
-                prune=prune,
-                progress=progress,
-            )
+            return fetch(repository, remote.name, specs, tips=tips, prune=prune, progress=progress)
         except RemoteMovedError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter, not a secret
-            continue
-        if not rewritten:
-            return
-        settle(repository, remote)
-        _forget(repository, remote, rewritten)
+        # Nobody else fetches in this clone now, so what stays locked was left by a killed one.
+        locks = (repository.common_dir / remote.prefix).glob("**/*.lock")
+        remove_stale(locks, STALE_LOCK_SECONDS)
+        time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter, not a secret
 
 
 def _tips(repository: Repository, remote: Remote) -> list[str]:
@@ -153,9 +186,20 @@ def settle(repository: Repository, remote: Remote) -> Pulled:
             if problem is not None:
                 problems.append(problem)
     runs = _runs_since(repository, {r: old for r, (old, _) in moved.items()})
-    handles = _make_handles(repository, _runs_since(repository, pending)) if pending else 0
-    _pending_path(repository).unlink(missing_ok=True)
-    return Pulled(remote.name, runs, moved, handles, problems)
+    handles = 0
+    if pending:
+        waiting = _runs_since(repository, pending)
+        handles = _make_handles(repository, waiting)
+        if not unread_runs(repository, waiting):
+            _pending_path(repository).unlink(missing_ok=True)
+    return Pulled(remote.shown, runs, moved, handles, problems)
+
+
+def settle_unfinished(repository: Repository, remote: Remote, seen: Mapping[str, str]) -> None:
+    """Complete a pull that did not come to its end: the shards here lack what was seen there."""
+    local = list_refs(repository, *PARTS.values())
+    if any(not is_ancestor(repository, seen[ref], local[ref]) for ref in seen.keys() & local):
+        settle(repository, remote)
 
 
 def _runs_since(repository: Repository, before: Mapping[str, str | None]) -> list[str]:

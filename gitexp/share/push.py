@@ -14,19 +14,14 @@ from dataclasses import dataclass, field
 
 from gitexp.errors import ConflictError, RemoteMovedError
 from gitexp.git import refs
-from gitexp.git.history import is_ancestor
-from gitexp.git.read import list_refs, read_trees
+from gitexp.git.read import list_refs
 from gitexp.git.repository import Repository
-from gitexp.git.transfer import Progress, Update
+from gitexp.git.transfer import Progress, Update, push_url, remote_branches
 from gitexp.git.transfer import push as push_refs
 from gitexp.git.write import RefChange, update_refs
-from gitexp.share.ahead import changed_runs
-from gitexp.share.code import extend_chain, unreachable, write_chain
-from gitexp.share.pull import look, settle
-from gitexp.share.remote import PARTS, Remote, choose_remote, last_seen
-from gitexp.share.selection import Selection
-from gitexp.share.visible import visible_runs
-from gitexp.store.shard import shard_name
+from gitexp.share.plan import Plan, note_codeless, plan_runs, plan_shards
+from gitexp.share.pull import look, settle, settle_unfinished
+from gitexp.share.remote import Remote, choose_remote, last_seen, require_one_url
 from gitexp.store.union import unite_ref
 
 RETRY_SECONDS = 60.0
@@ -62,21 +57,6 @@ class Pushed:
     allowed: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Plan:
-    """What to send. Refs that are there as they are here are confirmed by the same push: what was
-    last seen may be gone.
-    """  # noqa: D205
-
-    updates: list[Update]
-    runs: list[str]
-    missing: list[str]
-
-    @property
-    def news(self) -> list[Update]:
-        return [update for update in self.updates if update.new != update.expected]
-
-
 def push(
     repository: Repository,
     remote: str | None = None,
@@ -109,16 +89,19 @@ def push(
         GitexpError: The system refused (a full disk, say).
     """
     chosen = choose_remote(repository, remote)
+    require_one_url(repository, chosen)
     deadline = time.monotonic() + RETRY_SECONDS
-    pushed = Pushed(chosen.name)
+    pushed = Pushed(chosen.shown)
     while True:
         seen = last_seen(repository, chosen)
         if runs is None:
-            plan = _plan_shards(repository, chosen, seen, every_shard=every_shard)
+            settle_unfinished(repository, chosen, seen)
+            plan = plan_shards(repository, seen, every_shard=every_shard, dry_run=dry_run)
         else:
-            plan = _plan_runs(repository, seen, runs)
+            plan = plan_runs(repository, seen, runs)
         if plan.news:
-            pushed.allowed = _search(repository, chosen, plan, accepted, searching)
+            known = _known(repository, chosen, plan, dry_run=dry_run)
+            pushed.allowed = _search(repository, plan, known, accepted, searching)
         pushed.runs, pushed.missing = plan.runs, plan.missing
         if not dry_run:
             try:
@@ -132,6 +115,7 @@ def push(
                 look(repository, chosen, prune=True, progress=progress)
                 settle(repository, chosen)
                 continue
+            note_codeless(repository, plan, whole=runs is None)
             if runs is not None:  # the shards go on from what the remote has now
                 for update in plan.news:
                     unite_ref(repository, update.ref, update.new)
@@ -144,7 +128,7 @@ def _gave_up(error: RemoteMovedError) -> ConflictError:
     return ConflictError(f"{message} {error.message}", "Try again: nothing is lost.")
 
 
-def _send(repository: Repository, remote: Remote, plan: _Plan, progress: Progress | None) -> None:
+def _send(repository: Repository, remote: Remote, plan: Plan, progress: Progress | None) -> None:
     """Push what is planned, and remember that the remote has it."""
     for start in range(0, len(plan.updates), _REFS_AT_ONCE):
         updates = plan.updates[start : start + _REFS_AT_ONCE]
@@ -163,10 +147,24 @@ def _remember(repository: Repository, remote: Remote, updates: Sequence[Update])
     update_refs(repository, remote.prefix, changes)
 
 
+def _known(repository: Repository, remote: Remote, plan: Plan, *, dry_run: bool) -> list[str]:
+    """Return commits that the remote has, so that what they hold need not be searched.
+
+    What was last seen there counts where this very push makes sure of it, and branches as the
+    remote itself says: tracking refs may be of another URL that the remote had.
+    """
+    known = [update.expected for update in plan.updates if update.expected is not None]
+    if not any(update.ref.startswith(refs.CODE) for update in plan.news):
+        return known
+    if dry_run:
+        return known + list(list_refs(repository, f"refs/remotes/{remote.name}/").values())
+    return known + remote_branches(repository, push_url(repository, remote.name))
+
+
 def _search(
     repository: Repository,
-    remote: Remote,
-    plan: _Plan,
+    plan: Plan,
+    known: Sequence[str],
     accepted: Sequence[str],
     progress: Searching | None,
 ) -> list[str]:
@@ -174,75 +172,7 @@ def _search(
     from gitexp.outgoing import allow, require_allowed, search  # their patterns take 6 ms
 
     tips = {update.ref: update.new for update in plan.news}
-    known = [f"--glob={remote.prefix}*", f"--glob=refs/remotes/{remote.name}/*"]
     found = search(repository, tips, known, progress)
     allow(repository, [finding for finding in found if finding.fingerprint in accepted])
     require_allowed(repository, found)
     return sorted({finding.fingerprint for finding in found})
-
-
-def _plan_shards(
-    repository: Repository, remote: Remote, seen: dict[str, str], *, every_shard: bool
-) -> _Plan:
-    """Plan to send whole shards, with the code of the runs that they newly speak of."""
-    own = shard_name(repository)
-    local = list_refs(repository, *PARTS.values())
-    if any(not is_ancestor(repository, seen[ref], local[ref]) for ref in seen.keys() & local):
-        settle(repository, remote)  # a pull did not come to its end
-        local = list_refs(repository, *PARTS.values())
-    shards = sorted({_shard(ref) for ref in local}) if every_shard else [own]
-    runs = _changed(repository, seen, local, shards)
-    chains = [local[refs.CODE + shard] for shard in shards if refs.CODE + shard in local]
-    new, missing = _new_code(repository, seen, runs, chains)
-    extend_chain(repository, refs.CODE + own, new)
-    local = list_refs(repository, *PARTS.values())
-    names = [prefix + shard for shard in shards for prefix in PARTS.values()]
-    updates = [Update(ref, seen.get(ref), local[ref]) for ref in names if ref in local]
-    return _Plan(updates, runs, missing)
-
-
-def _changed(
-    repository: Repository, seen: dict[str, str], local: dict[str, str], shards: Sequence[str]
-) -> list[str]:
-    """Return the runs of which the shards say what the remote has not got."""
-    runs: set[str] = set()
-    has_code = any(ref.startswith(refs.CODE) for ref in seen)  # plain git may have sent notes only
-    for shard in shards:
-        ref = refs.FACTS + shard
-        runs.update(changed_runs(repository, seen.get(ref) if has_code else None, local.get(ref)))
-    return sorted(runs)
-
-
-def _shard(ref: str) -> str:
-    return ref.rpartition("/")[2]
-
-
-def _plan_runs(repository: Repository, seen: dict[str, str], runs: Sequence[str]) -> _Plan:
-    """Plan to add some runs to what the remote has: what any shard here says of them."""
-    updates: list[Update] = []
-    new, missing = _new_code(repository, seen, runs, [])
-    if new:
-        ref = refs.CODE + shard_name(repository)
-        before = [seen[ref]] if ref in seen else []
-        updates.append(Update(ref, seen.get(ref), write_chain(repository, before, new)))
-    local = list_refs(repository, refs.METRICS, refs.FILES, refs.FACTS)
-    selection = Selection(repository, runs, local)
-    for ref in sorted(local, key=lambda ref: (ref.startswith(refs.FACTS), ref)):
-        commit = selection.add_to(ref, seen.get(ref)) or seen.get(ref)
-        if commit is not None:
-            updates.append(Update(ref, seen.get(ref), commit))
-    plan = _Plan(updates, sorted(runs), missing)
-    return plan if plan.news else _Plan(updates, [], missing)
-
-
-def _new_code(
-    repository: Repository, seen: dict[str, str], runs: Sequence[str], chains: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """Return the snapshots that must be added to a chain, and those that are not here."""
-    visible = sorted(visible_runs(repository, runs))
-    trees = dict(zip(visible, read_trees(repository, visible), strict=True))
-    here = [run for run in visible if trees[run] is not None]
-    # Branches and handles on the remote do not count: chains alone only grow.
-    there = [oid for ref, oid in seen.items() if ref.startswith(refs.CODE)]
-    new = unreachable(repository, here, [*there, *chains])
-    return new, [run for run in visible if trees[run] is None]

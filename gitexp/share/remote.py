@@ -18,6 +18,7 @@ from gitexp.errors import GitCommandError, UsageError
 from gitexp.git import refs
 from gitexp.git.read import list_refs
 from gitexp.git.repository import Repository
+from gitexp.git.transfer import without_credentials
 
 PARTS = {
     "code": refs.CODE,
@@ -28,6 +29,9 @@ PARTS = {
 """The refs of a shard by the part of a run that they hold, what others speak of first."""
 
 HANDLES = "runs"
+_SETTINGS = r"^(remote|branch)\.|^exprag\.remote$"
+"""Settings by which git, and we, choose a remote."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _SCP_LIKE = re.compile(r"[^\s/:@]+@[^\s/:]+:.*")
 
@@ -42,6 +46,11 @@ class Remote(NamedTuple):
 
     name: str
     folder: str
+
+    @property
+    def shown(self) -> str:
+        """The name as it may be shown: a URL without user and password."""
+        return without_credentials(self.name)
 
     @property
     def prefix(self) -> str:
@@ -64,30 +73,50 @@ def choose_remote(repository: Repository, name: str | None = None) -> Remote:
 
     Raises:
         UsageError: There is no such remote, or none at all.
+        GitCommandError: git's configuration cannot be read.
     """
-    settings = _settings(repository)
+    settings = repository.configured(_SETTINGS)
     known = _known(settings)
-    if name is None:
-        name = _default(repository, settings, known)
-    elif name not in known and not looks_like_url(name):
+    name = _default(repository, settings, known) if name is None else name
+    if name not in known and not looks_like_url(name):
         hint = f"Known: {', '.join(known)}." if known else "Add one with 'git remote add'."
         raise UsageError(f"There is no remote {name!r}.", hint)
-    if name not in known and Path(name).exists():
+    if name not in known and _is_repository(Path(name)):
         name = str(Path(name).absolute())
     return Remote(name, _folder(name))
 
 
+def require_one_url(repository: Repository, remote: Remote) -> None:
+    """Check that a push to a remote goes to one place.
+
+    Raises:
+        UsageError: It has several URLs; what one of them has says nothing of the others.
+    """
+    settings = repository.configured(_SETTINGS)
+    names = (f"remote.{remote.name}.pushurl", f"remote.{remote.name}.url")
+    urls = next((settings[name] for name in names if name in settings), [])
+    if len(urls) > 1:
+        raise UsageError(
+            f"The remote {remote.name} has {len(urls)} URLs to push to.",
+            "Name one of them: 'git exp push URL'.",
+        )
+
+
 def looks_like_url(name: str) -> bool:
     """Say whether a word is a place to git, not a name: a URL, a path, ``user@host:path``."""
-    if name.startswith("-"):
+    if not name or name.startswith("-"):
         return False
-    is_path = name.startswith(("/", "./", "../", "~")) or Path(name).is_dir()
+    is_path = name.startswith(("/", "./", "../", "~")) or _is_repository(Path(name))
     return is_path or "://" in name or _SCP_LIKE.fullmatch(name) is not None
+
+
+def _is_repository(path: Path) -> bool:
+    return (path / ".git").exists() or ((path / "HEAD").exists() and (path / "objects").is_dir())
 
 
 def is_remote(repository: Repository, name: str) -> bool:
     """Say whether a word names a remote, as far as one can tell."""
-    return looks_like_url(name) or name in _known(_settings(repository))
+    return looks_like_url(name) or name in _known(repository.configured(_SETTINGS))
 
 
 def last_seen(repository: Repository, remote: Remote) -> dict[str, str]:
@@ -115,27 +144,17 @@ def _folder(name: str) -> str:
     """Return a name that can stand in a ref, and is no other remote's."""
     if _PLAIN.fullmatch(name) and not name.endswith(".lock"):
         return name
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-40:].strip("-")
+    shown = without_credentials(name)
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", shown).strip("-")[-40:].strip("-")
     return f"{readable or 'remote'}-{xxhash.xxh3_64_hexdigest(name.encode())}"
 
 
-def _settings(repository: Repository) -> dict[str, str]:
-    """Return the settings by which git chooses a remote; the last value of each."""
-    pattern = r"^(remote|branch)\.|^exprag\.remote$"
-    try:
-        output = repository.git(["config", "-z", "--get-regexp", pattern])
-    except GitCommandError:  # nothing is set
-        return {}
-    pairs = (entry.partition("\n") for entry in output.decode("utf-8", "replace").split("\0"))
-    return {name: value for name, _, value in pairs if name}
-
-
-def _known(settings: Mapping[str, str]) -> list[str]:
+def _known(settings: Mapping[str, list[str]]) -> list[str]:
     found = (re.fullmatch(r"remote\.(.+)\.(?:push)?url", name, re.DOTALL) for name in settings)
     return sorted({match[1] for match in found if match is not None})
 
 
-def _default(repository: Repository, settings: Mapping[str, str], known: list[str]) -> str:
+def _default(repository: Repository, settings: Mapping[str, list[str]], known: list[str]) -> str:
     branch = _branch(repository)
     for setting in (
         "exprag.remote",
@@ -143,7 +162,7 @@ def _default(repository: Repository, settings: Mapping[str, str], known: list[st
         "remote.pushdefault",
         f"branch.{branch}.remote",
     ):
-        chosen = settings.get(setting, ".")
+        chosen = settings.get(setting, ["."])[-1]
         if chosen != ".":
             return chosen
     if len(known) == 1 or "origin" in known:

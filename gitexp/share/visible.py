@@ -18,3 +18,13 @@ def visible_runs(repository: Repository, runs: Sequence[str]) -> dict[str, float
         return {run: row[0] / 1e6 for run, row in found if row is not None}
 
     return Index(repository).ask(ask) if runs else {}
+
+
+def unread_runs(repository: Repository, runs: Sequence[str]) -> list[str]:
+    """Return those of the runs of which the index could not read what the shards say."""
+
+    def ask(db: sqlite3.Connection) -> list[str]:
+        sql = "SELECT 1 FROM note WHERE run = ? LIMIT 1"
+        return [r for r in runs if db.execute(sql, (bytes.fromhex(r),)).fetchone() is None]
+
+    return Index(repository).ask(ask) if runs else []

@@ -14,11 +14,11 @@ from gitexp.verify.store import Store, is_ours
 STALE_SECONDS = 60.0
 """git holds the lock of a ref for milliseconds."""
 
-KEPT = "refs/exprag/damaged/"
+KEPT = "refs/exprag-local/damaged/"
 """Where a repair keeps alive what a ref named that it had to change (local, never shared)."""
 
 _KNOWN = (refs.RUNS, refs.FACTS, refs.METRICS, refs.FILES, refs.CODE)
-_LOCAL = (refs.REMOTES, KEPT, "refs/exprag/saved/")
+_LOCAL = (refs.REMOTES, KEPT, "refs/exprag-local/saved/")
 _NAMES = re.compile(rb"[0-9a-f]{40}\s|ref: ")
 """What the file of a ref begins with."""
 

@@ -13,16 +13,18 @@ from typing import Any
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import print_warning
-from gitexp.errors import UsageError
+from gitexp.errors import RunNotFoundError, UsageError
 from gitexp.render.text import short
+from gitexp.run import Run
 from gitexp.share import Pushed, is_remote, push
 
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "what", metavar="[REMOTE] [RUN…]", nargs="*", help="where to, and only these runs"
+        "remote", metavar="REMOTE", nargs="?", help="where to: a remote's name, a URL, a path"
     )
+    parser.add_argument("runs", metavar="RUN", nargs="*", help="only these runs")
     parser.add_argument("--all", action="store_true", help="other people's shards too")
     parser.add_argument(
         "-n",
@@ -63,18 +65,28 @@ def run(args: Namespace, context: Context) -> int:
 
 def _targets(args: Namespace, context: Context) -> tuple[str | None, list[str] | None]:
     """Return the remote and the ids of the runs that were named."""
-    words = list(args.what)
+    words = [*([] if args.remote is None else [args.remote]), *args.runs]
     remote = words.pop(0) if words and is_remote(context.repository, words[0]) else None
     if not words:
         return remote, None
     if args.all:
         raise UsageError("--all sends every run.", "Name runs, or give --all, not both.")
-    found = [context.memory.get(spec) for spec in words]
+    found = [_find(context, spec, may_be_remote=remote is None) for spec in words]
     running = [run for run in found if run.status == "running"]
     if running:
         message = f"Run {short(running[0].id)} is in progress, so it cannot be shared yet."
         raise UsageError(message, "Push it when it has ended.")
     return remote, list(dict.fromkeys(run.id for run in found))
+
+
+def _find(context: Context, spec: str, *, may_be_remote: bool) -> Run:
+    try:
+        return context.memory.get(spec)
+    except RunNotFoundError as error:
+        if not may_be_remote:
+            raise
+        message = f"{spec!r} is neither a remote nor a run."
+        raise RunNotFoundError(message, "See 'git remote' and 'git exp log'.") from error
 
 
 def as_json(pushed: Pushed, *, dry_run: bool) -> dict[str, Any]:
@@ -91,11 +103,11 @@ def as_json(pushed: Pushed, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _sentence(pushed: Pushed, *, dry_run: bool) -> str:
-    if not pushed.refs:
-        return f"{pushed.remote} has everything already."
-    did = "Would push" if dry_run else "Pushed"
     count = pushed.retries
     retries = f", after {count} {'retry' if count == 1 else 'retries'}" if count else ""
+    if not pushed.refs:
+        return f"{pushed.remote} has everything{retries or ' already'}."
+    did = "Would push" if dry_run else "Pushed"
     return f"{did} {runs_and_refs(len(pushed.runs), len(pushed.refs))} to {pushed.remote}{retries}."
 
 

@@ -25,7 +25,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, context: Context) -> int:
     """Withdraw, after a question where somebody can answer."""
     named = {found.id: found for found in map(context.memory.get, args.runs)}
-    if not args.yes and context.output.terminal and sys.stdin.isatty() and not _confirmed(named):
+    if not args.yes and _somebody_answers() and not _confirmed(named):
         context.output.line("Nothing was removed.")
         return 1
     withdraw(context.repository, list(named), args.reason)
@@ -34,6 +34,10 @@ def run(args: Namespace, context: Context) -> int:
     for found in () if context.output.json else named.values():
         context.output.line(f"Removed run {short(found.id)} ({found.name}).")
     return 0
+
+
+def _somebody_answers() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _confirmed(runs: dict[str, Run]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import Output
-from gitexp.errors import UsageError
+from gitexp.errors import GitCommandError, UsageError
 from gitexp.git import refs
 from gitexp.git.measure import disk_bytes, heaviest_paths
 from gitexp.git.repository import Repository
@@ -90,7 +90,7 @@ def ahead_of_remote(repository: Repository) -> Ahead | None:
     """Return what the usual remote has not got, as it was last seen; None where there is none."""
     try:
         return unshared(repository, choose_remote(repository))
-    except UsageError:
+    except (UsageError, GitCommandError):  # damage is listed as a problem
         return None
 
 
@@ -163,8 +163,8 @@ def _print_ahead(output: Output, ahead: Ahead | None) -> None:
         return
     count = len(ahead.runs)
     if count:
-        what = f"{count} run{'' if count == 1 else 's'} not on {ahead.remote}; 'git exp push'"
-        output.line(f"ahead  {what} shares {'it' if count == 1 else 'them'}")
+        runs = f"{count} run{'' if count == 1 else 's'}"
+        output.line(f"ahead  news of {runs} not on {ahead.remote}; 'git exp push' shares it")
     if ahead.others:
         others = f"{len(ahead.others)} shard{'' if len(ahead.others) == 1 else 's'} of others"
         output.line(f"       {others} not on {ahead.remote} as here; 'git exp push --all' relays")
