@@ -192,7 +192,7 @@ def test_failures_have_a_sentence_and_a_code(pair: Pair, tmp_path: Path) -> None
     assert "No run answers" in error_of("rm", "nope", cwd=folder, code=1)["message"]
     gone = str(tmp_path / "gone.git")
     error = error_of("push", gone, cwd=folder, code=1)
-    assert error["message"].startswith(f"Could not push to {gone}: ")
+    assert error["message"].startswith(f"Could not ask {gone}: ")
     pair.ada("remote", "remove", "origin")
     assert "No remote is configured" in error_of("push", cwd=folder, code=2)["message"]
     assert "git remote add" in error_of("pull", cwd=folder, code=2)["hint"]

@@ -54,8 +54,15 @@ def _identity(repository: Repository, _context: tuple[str | None, ...]) -> tuple
     return name or login, email or f"{login}@{_clean(socket.gethostname()) or 'localhost'}"
 
 
-def write_commit(repository: Repository, message: str, tree: str, parents: Sequence[str]) -> str:
-    """Write a commit object, dated now, that no ref names yet.
+def write_commit(
+    repository: Repository,
+    message: str,
+    tree: str,
+    parents: Sequence[str],
+    *,
+    seconds: int | None = None,
+) -> str:
+    """Write a commit object that no ref names yet.
 
     It is signed where ``exprag.sign`` is set; where that fails, a warning says so, and it is not.
 
@@ -64,6 +71,7 @@ def write_commit(repository: Repository, message: str, tree: str, parents: Seque
         message: Whole message; what UTF-8 cannot hold becomes a question mark.
         tree: Id of its tree, 40 hexadecimal digits.
         parents: Ids of its parents.
+        seconds: Its date, in seconds since 1970, in UTC; now and here by default.
 
     Returns:
         The id of the commit, 40 hexadecimal digits.
@@ -75,11 +83,13 @@ def write_commit(repository: Repository, message: str, tree: str, parents: Seque
     import pygit2
 
     text = message.encode("utf-8", "replace").decode()
-    signed = _write_signed(repository, text, tree, parents) if signs(repository) else None
-    if signed is not None:
-        return signed
+    if signs(repository):
+        signed = _write_signed(repository, text, tree, parents, seconds)
+        if signed is not None:
+            return signed
     objects = repository.objects()
-    author = pygit2.Signature(*identity(repository))
+    when = () if seconds is None else (seconds, 0)
+    author = pygit2.Signature(*identity(repository), *when)
     try:
         commit = objects.create_commit(
             None, author, author, text, pygit2.Oid(hex=tree), [pygit2.Oid(hex=p) for p in parents]
@@ -95,7 +105,7 @@ def signs(repository: Repository) -> bool:
 
 
 def _write_signed(
-    repository: Repository, message: str, tree: str, parents: Sequence[str]
+    repository: Repository, message: str, tree: str, parents: Sequence[str], seconds: int | None
 ) -> str | None:
     """Write a commit with the user's signature; return None, and warn, where that fails."""
     name, email = identity(repository)
@@ -104,6 +114,8 @@ def _write_signed(
         for role in _ROLES
         for part, value in (("NAME", name), ("EMAIL", email))
     }
+    if seconds is not None:
+        who |= {f"GIT_{role}_DATE": f"@{seconds} +0000" for role in _ROLES}
     words = [word for parent in parents for word in ("-p", parent)]
     try:
         output = repository.git(

@@ -35,6 +35,11 @@ def parents_of(repository: Repository, commit: str) -> list[str]:
     return [str(oid) for oid in _commit(repository, commit).parent_ids]
 
 
+def time_of(repository: Repository, commit: str) -> int:
+    """Return a commit's time in seconds since 1970; raise what `tree_of_commit` raises."""
+    return _commit(repository, commit).commit_time
+
+
 def message_of(repository: Repository, commit: str) -> str:
     """Return a commit's message; raise what `tree_of_commit` raises."""
     return _commit(repository, commit).message

@@ -6,8 +6,8 @@ beside that line of JSON is kept out of reach of garbage collection and of other
 
 * ``<git dir>/exprag-checkout-<token>.index``: the index file as it was, flags, intent-to-add
   entries and all (rewritten once by git, so that it stands alone without a shared index).
-* ``refs/exprag-local/saved/<token>``: a commit whose tree holds the index as a tree (``staged``) and
-  the bytes of files that their filters would not give back (``raw-N``), and whose parents are
+* ``refs/exprag-local/saved/<token>``: a commit whose tree holds the index as a tree (``staged``)
+  and the bytes of files that their filters would not give back (``raw-N``), and whose parents are
   the saved snapshot and the target. It is made for positions whose work tree was saved or
   whose files were replaced; other checkouts leave nothing that only they know.
 

@@ -13,6 +13,7 @@ from gitexp.git.history import (
     MERGE_MESSAGE,
     message_of,
     parents_of,
+    time_of,
     tree_of_commit,
 )
 from gitexp.git.repository import Repository
@@ -66,14 +67,23 @@ def extend_chain(repository: Repository, ref: str, snapshots: Sequence[str]) -> 
 
 
 def write_chain(repository: Repository, before: Sequence[str], snapshots: Sequence[str]) -> str:
-    """Return the tip of a chain that goes on from its last commits and adds snapshots."""
+    """Return the tip of a chain that goes on from its last commits and adds snapshots.
+
+    Its commits are dated as the latest that they hold. git walks histories by date, through a list
+    that it searches from its end: with chains younger than all they hold, that list has all
+    snapshots in it at once, and a push of 100,000 takes 215 s instead of 30.
+    """
     tree = tree_of(repository, None)
+    ordered = sorted((time_of(repository, oid), oid) for oid in snapshots)
+    latest = max((time_of(repository, oid) for oid in before), default=0)
     last = list(before)
-    for start in range(0, max(len(snapshots), 1), _PARENTS):
-        batch = snapshots[start : start + _PARENTS]
+    for start in range(0, max(len(ordered), 1), _PARENTS):
+        batch = ordered[start : start + _PARENTS]
+        latest = max(latest, *(seconds for seconds, _ in batch), 0)
         noun = "snapshot" if len(batch) == 1 else "snapshots"
         message = f"{CODE_MESSAGE}: {len(batch)} {noun}\n"
-        last = [write_commit(repository, message, tree, [*last, *batch])]
+        parents = [*last, *(oid for _, oid in batch)]
+        last = [write_commit(repository, message, tree, parents, seconds=latest)]
     return last[0]
 
 

@@ -129,7 +129,7 @@ def _note(ref: str, file: File, found: Object) -> Note:
 
 def is_ours(ref: str) -> bool:
     """Say whether a ref is in the part of the names that is ours."""
-    return ref.startswith(("refs/exprag/", NOTES_OF_OURS))
+    return ref.startswith(("refs/exprag/", "refs/exprag-local/", NOTES_OF_OURS))
 
 
 def read_shard(repository: Repository, ref: str, tip: str) -> Shard:
