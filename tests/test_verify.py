@@ -16,7 +16,8 @@ from gitexp.git import objects, refs
 from gitexp.git.repository import Repository
 from gitexp.index.database import NAME
 from gitexp.memory import Memory
-from gitexp.records.facts import EndFact, RemarkFact, RunFact, TombstoneFact
+from gitexp.records.facts import EndFact, RemarkFact, RunFact, TombstoneFact, encode_fact
+from gitexp.removal import withdraw
 from gitexp.store.batch import Batch, note_path, write_batch
 from gitexp.store.shard import shard_name
 from gitexp.verify.check import verify
@@ -473,6 +474,13 @@ def test_lines_that_collection_dropped_are_not_lost(repo: Git, runs: list[str]) 
     rewrite(repo, f"{refs.FILES}{SHARD}", {f"{where}/run.log": None, f"removed/{where}": stone})
     repo("update-ref", "-d", refs.run_ref(runs[3]))
     assert findings(notes=True) == []
+
+
+def test_a_collection_that_died_after_the_metrics_lost_nothing(repo: Git, runs: list[str]) -> None:
+    withdraw(Repository.discover(), [runs[3]])
+    stone = encode_fact(TombstoneFact(time="2026-01-31T12:00:00.000000Z", by="x", collected=True))
+    rewrite(repo, f"{refs.METRICS}{SHARD}", {note_path(runs[3]): stone + b"\n"})
+    assert [found for found in findings(notes=True) if found.severity != "note"] == []
 
 
 # The index

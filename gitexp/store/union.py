@@ -10,7 +10,7 @@ covers is left out, whichever side still has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gitexp.errors import BadShardError
 from gitexp.git import refs
@@ -103,10 +103,14 @@ def unite_lines(notes: Sequence[bytes]) -> bytes:
 
 def without_collected(lines: frozenset[bytes]) -> frozenset[bytes]:
     """Return the lines of a note, but for those that a collected tombstone covers."""
-    tombstones = {line: fact for line in lines if (fact := as_tombstone(line)) is not None}
-    if any(fact.collected for fact in tombstones.values()):
-        return frozenset(tombstones)
+    if is_collected(lines):
+        return frozenset(line for line in lines if as_tombstone(line) is not None)
     return lines
+
+
+def is_collected(lines: Iterable[bytes]) -> bool:
+    """Say whether there is a collected tombstone among the lines of a note."""
+    return any(fact.collected for line in lines if (fact := as_tombstone(line)) is not None)
 
 
 def as_tombstone(line: bytes) -> TombstoneFact | None:

@@ -17,7 +17,7 @@ from gitexp.git.changes import Change, changes
 from gitexp.git.objects import GONE, read_objects
 from gitexp.store.batch import split_lines
 from gitexp.store.read import noted_run
-from gitexp.store.union import REMOVED
+from gitexp.store.union import REMOVED, is_collected
 from gitexp.verify.facts import Told
 from gitexp.verify.findings import REPAIR, Finding
 from gitexp.verify.index import remembered
@@ -113,6 +113,8 @@ def lost_lines(store: Store, shard: Shard, without: Collection[str]) -> Iterator
         former = [(change, next(contents)) for change in old.values()]
         gone = [(change, blob) for change, blob in former if blob not in present]
         lines = set(split_lines(present)) if gone else set()
+        if is_collected(lines):  # here first: a collection that died has not come to the facts
+            continue
         lost = {line: change for change, blob in gone for line in split_lines(blob)}
         missing = {line: change for line, change in lost.items() if line not in lines}
         if missing:
