@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from gitexp.store.problem import Problem
 
 
+_LISTED = 20
+"""Problems of the store that a command tells of; a damaged one may have thousands."""
+
+
 class Context:
     """The surroundings of one command."""
 
@@ -67,7 +71,10 @@ class Context:
 
     def report_problems(self, memory: Memory) -> None:
         """Say on stderr what could not be read, as far as that was not said before."""
-        for problem in memory.problems:
-            if problem not in self._reported:
-                self._reported.add(problem)
-                print_warning(f"{problem}.")
+        new = [problem for problem in memory.problems if problem not in self._reported]
+        self._reported.update(new)
+        for problem in new[:_LISTED]:
+            print_warning(f"{problem}.")
+        if len(new) > _LISTED:
+            more = len(new) - _LISTED
+            print_warning(f"There are {more} more such problems; 'git exp status' lists them all.")
