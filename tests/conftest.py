@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pair import Pair
 from tests.support import Git
 
 _KEPT = ("PATH", "LANG", "TMPDIR", "PYTHONPATH", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST")
@@ -73,3 +74,9 @@ def repo(template: Path, tmp_path: Path, identity: None, monkeypatch: pytest.Mon
     git = Git(root)
     git("update-index", "-q", "--refresh")
     return git
+
+
+@pytest.fixture
+def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
+    """Two clones, ada and bob, that share through a bare folder."""
+    return Pair(template, tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,6 @@ from gitexp.share import archive
 from tests.clones import check_code, write_runs
 from tests.pair import BY, Pair, add_facts, commit_run, refs_of, repository_of, send, take
 from tests.support import Git, gitexp, gitexp_json
-
-
-@pytest.fixture
-def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
-    return Pair(template, tmp_path)
 
 
 def handles(git: Git) -> set[str]:

@@ -27,11 +27,6 @@ from tests.support import Git, gitexp, gitexp_json
 SECRET = "AKIA" + "Q3EGRT7HZ5LZ2F4P"
 
 
-@pytest.fixture
-def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
-    return Pair(template, tmp_path)
-
-
 def error_of(*words: str, cwd: Path, code: int) -> dict[str, Any]:
     """Run a command that fails; return its error, the same in text and JSON."""
     text = gitexp(*words, cwd=cwd, check=code).stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from pathlib import Path
 
 import pytest
 
@@ -32,11 +31,6 @@ from tests.support import Git
 
 PULL = importlib.import_module("gitexp.share.pull")
 OLD = format_time(time.time_ns() - 40 * 86400 * 10**9)
-
-
-@pytest.fixture
-def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
-    return Pair(template, tmp_path)
 
 
 def state(git: Git) -> dict[str, object]:

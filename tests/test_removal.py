@@ -37,11 +37,6 @@ from tests.support import Git
 DAY_NS = 86400 * 10**9
 
 
-@pytest.fixture
-def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
-    return Pair(template, tmp_path)
-
-
 def days_ago(days: float) -> str:
     return format_time(time.time_ns() - int(days * DAY_NS))
 

@@ -39,11 +39,6 @@ from tests.remotes import bare_repository
 from tests.support import Git
 
 
-@pytest.fixture
-def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
-    return Pair(template, tmp_path)
-
-
 def own(shard: str, *parts: str) -> list[str]:
     return sorted(prefix + shard for prefix in parts or PREFIXES)
 

@@ -11,12 +11,11 @@ from tests.pair import Pair, commit_run, refs_of, repository_of, send, take
 from tests.support import Git, gitexp, gitexp_json
 
 
-@pytest.fixture
-def pair(template: Path, tmp_path: Path, identity: None) -> Pair:
-    found = Pair(template, tmp_path)
-    write_runs(found.bob, range(2), "bob")
-    send(found.bob)
-    return found
+@pytest.fixture(autouse=True)
+def shared(pair: Pair) -> None:
+    """Bob has shared two runs."""
+    write_runs(pair.bob, range(2), "bob")
+    send(pair.bob)
 
 
 def shares(git: Git, pair: Pair) -> None:

@@ -49,6 +49,7 @@ _SYSTEM = re.compile(
     r"(?i)permission denied|insufficient permission|read-only file system"
     r"|no space left on device|disk quota exceeded"
 )
+_NO_HELPER = re.compile(r"git: 'remote-\S+' is not a git command")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _STALL_SECONDS = 60
 _LAST_WORDS_SECONDS = 0.5
@@ -184,7 +185,9 @@ def _failure(doing: str, remote: str, said: str, reason: str = "") -> TransferEr
     lines = [line.strip() for line in without_credentials(said).splitlines()]
     theirs = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     system = [line for line in lines if _SYSTEM.search(line)]
-    why = (system[:1] or [reason or last_line("\n".join(lines))])[0] or "git failed without a word"
+    helper = [line for line in lines if _NO_HELPER.match(line)]  # then pipes break, or not
+    causes = [*system, *helper, reason, last_line("\n".join(lines)), "git failed without a word"]
+    why = next(cause for cause in causes if cause)
     said_there = " ".join(line for line in theirs[:_SHOWN] if line and line not in why)
     more = f" The remote says: {said_there}" if said_there else ""
     shown = without_credentials(remote)

@@ -93,34 +93,50 @@ def push(
     deadline = time.monotonic() + RETRY_SECONDS
     pushed = Pushed(chosen.shown)
     while True:
-        seen = last_seen(repository, chosen)
-        if runs is None:
-            settle_unfinished(repository, chosen, seen)
-            plan = plan_shards(repository, seen, every_shard=every_shard, dry_run=dry_run)
-        else:
-            plan = plan_runs(repository, seen, runs)
+        plan = _plan(repository, chosen, runs, every_shard=every_shard, dry_run=dry_run)
         if plan.news:
             known = _known(repository, chosen, plan, dry_run=dry_run)
             pushed.allowed = _search(repository, plan, known, accepted, searching)
         pushed.runs, pushed.missing = plan.runs, plan.missing
-        if not dry_run:
-            try:
-                _send(repository, chosen, plan, progress)
-            except RemoteMovedError as error:
-                if time.monotonic() > deadline:
-                    raise _gave_up(error) from error
-                pushed.retries += 1
-                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**pushed.retries)))  # noqa: S311
-                settle(repository, chosen)
-                look(repository, chosen, prune=True, progress=progress)
-                settle(repository, chosen)
-                continue
-            note_codeless(repository, plan, whole=runs is None)
-            if runs is not None:  # the shards go on from what the remote has now
-                for update in plan.news:
-                    unite_ref(repository, update.ref, update.new)
         pushed.refs = {update.ref: (update.expected, update.new) for update in plan.news}
+        if dry_run:
+            return pushed
+        try:
+            _send(repository, chosen, plan, progress)
+        except RemoteMovedError as error:
+            if time.monotonic() > deadline:
+                raise _gave_up(error) from error
+            pushed.retries += 1
+            time.sleep(random.uniform(0, min(2.0, 0.05 * 2**pushed.retries)))  # noqa: S311
+            _look_again(repository, chosen, progress)
+            continue
+        note_codeless(repository, plan, whole=runs is None)
+        if runs is not None:  # the shards go on from what the remote has now
+            for update in plan.news:
+                unite_ref(repository, update.ref, update.new)
         return pushed
+
+
+def _plan(
+    repository: Repository,
+    remote: Remote,
+    runs: Sequence[str] | None,
+    *,
+    every_shard: bool,
+    dry_run: bool,
+) -> Plan:
+    seen = last_seen(repository, remote)
+    if runs is not None:
+        return plan_runs(repository, seen, runs)
+    settle_unfinished(repository, remote, seen)
+    return plan_shards(repository, seen, every_shard=every_shard, dry_run=dry_run)
+
+
+def _look_again(repository: Repository, remote: Remote, progress: Progress | None) -> None:
+    """Find out what the remote has now, and unite it with what is here."""
+    settle(repository, remote)
+    look(repository, remote, prune=True, progress=progress)
+    settle(repository, remote)
 
 
 def _gave_up(error: RemoteMovedError) -> ConflictError:
