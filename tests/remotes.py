@@ -18,7 +18,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -254,15 +253,14 @@ def _program(*command: str) -> Iterator[None]:
 
 
 def _supervise(command: tuple[str, ...], parent: int) -> None:
+    stopped: list[int] = []  # raising in the handler could leave a lock of Popen's held for ever
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     log = subprocess.DEVNULL
     server = subprocess.Popen(command, stdin=log, stdout=log, stderr=log)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    try:
-        while os.getppid() == parent and server.poll() is None:
-            time.sleep(0.1)
-    finally:
-        server.terminate()
-        server.wait()
+    while not stopped and os.getppid() == parent and server.poll() is None:
+        time.sleep(0.05)
+    server.terminate()
+    server.wait()
 
 
 def free_port() -> int:
