@@ -31,6 +31,7 @@ from tests.support import Git
 
 LOOPBACK = "127.0.0.1"
 _START_SECONDS = 20.0
+_END_SECONDS = 10.0
 _PIECE = 1 << 16
 
 
@@ -240,8 +241,19 @@ def _child(work: Callable[[], object]) -> Iterator[int]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0)
+        _reap(child)
+
+
+def _reap(child: int) -> None:
+    """Wait for a child that was told to end, and kill it if it does not."""
+    deadline = time.monotonic() + _END_SECONDS
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return
+            time.sleep(0.01)
 
 
 @contextmanager
