@@ -340,7 +340,7 @@ def test_a_password_in_a_url_is_not_printed(pair: Pair) -> None:
     assert "hunter2" not in done.stderr
 
 
-# --- rm asks -----------------------------------------------------------------------------------
+# --- on a terminal -----------------------------------------------------------------------------
 
 
 def on_terminal(folder: Path, answer: bytes, *words: str) -> tuple[int, str]:
@@ -401,3 +401,15 @@ def test_a_repository_without_runs_is_no_obstacle(pair: Pair, tmp_path: Path) ->
     bare_repository(pair.remote.path)
     assert gitexp("pull", cwd=folder).stdout == "origin has nothing new.\n"
     assert "no git repository" in error_of("push", cwd=tmp_path, code=10)["message"]
+
+
+def test_push_and_pull_show_on_a_terminal_how_far_git_has_got(pair: Pair) -> None:
+    write_runs(pair.ada, range(2))
+    code, said = on_terminal(pair.ada.path, b"", "push")
+    assert code == 0
+    assert "Writing objects: 100%" in said
+    assert "Pushed 2 runs (4 refs) to origin." in said
+    code, said = on_terminal(pair.bob.path, b"", "pull")
+    assert code == 0
+    assert "Counting objects: 100%" in said
+    assert "Pulled 2 runs (4 refs) from origin." in said

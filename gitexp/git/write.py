@@ -246,10 +246,11 @@ def retry(repository: Repository, name: str, attempt: Callable[[], None]) -> Non
                 return attempt()
             except _RetryableError as error:
                 if time.monotonic() > deadline:
-                    lock_file = _lock_file(repository, name)
+                    folder = repository.common_dir / name
+                    left = f"*.lock below {folder}" if name.endswith("/") else f"{folder}.lock"
                     raise ConflictError(
                         f"Gave up after {RETRY_SECONDS:.0f} seconds: {error}.",
-                        f"If no git process is running, delete {lock_file} and try again.",
+                        f"If no git process is running, delete {left} and try again.",
                     ) from error
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, 0.2)

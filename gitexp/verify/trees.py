@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from gitexp.git import refs
 from gitexp.git.history import EMPTY_TREE
 from gitexp.git.objects import GONE, parse_commit, read_objects
-from gitexp.store.batch import note_path
 from gitexp.store.read import noted_run
 from gitexp.verify.findings import REPAIR, Finding
 from gitexp.verify.store import Shard, Store, notes_by_run, text
@@ -68,11 +67,6 @@ def split_notes(store: Store) -> list[tuple[str, str]]:
         for run, places in notes_by_run([shard])
         if len(places) > 1
     ]
-
-
-def is_at_home(shard: Shard, run: str) -> bool:
-    """Say whether a run's note in a shard stands where writers put it."""
-    return any(file.path == note_path(run).encode() for file in shard.files)
 
 
 def _chains(store: Store) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 Without RUN all of this clone's runs. The remote is a name or a URL; by default 'exprag.remote',
 else the one that 'git push' would take. Everything that would leave for the first time is searched
 for secrets; what is found stops the push, and --allow lets a finding pass, by its fingerprint.
-Refused because somebody else was faster, it fetches, unites, and tries again for a minute.
+Rejected because the remote has moved, it fetches, unites, and tries again for a minute.
 """
 
 from __future__ import annotations

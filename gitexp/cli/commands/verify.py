@@ -84,7 +84,10 @@ def _at(*words: str) -> str:
 
 def summary(report: Report) -> str:
     """Return one line that says how it stands."""
-    looked = ", ".join(f"{count:,} {what}" for what, count in report.checked.items())
+    looked = ", ".join(
+        f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+        for what, count in report.checked.items()
+    )
     words = _WORDS | ({"note": "notes"} if report.counts["note"] > 1 else {})
     found = [f"{count:,} {words[name]}" for name, count in report.counts.items() if count]
     state = "Everything recorded is whole" if report.whole else "Not everything is whole"
