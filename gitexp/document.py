@@ -73,6 +73,7 @@ OWN: dict[str, Callable[[Document], Any]] = {
     "calls": lambda document: document.get("calls"),
     "exit_code": lambda document: document.get("exit_code"),
     "parent": lambda document: document.get("parent"),
+    "action": lambda document: (document.get("decision") or {}).get("action"),
 }
 """What every run has by itself, by the name that it has as a column."""
 

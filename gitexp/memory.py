@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from gitexp.compare import Pair
+    from gitexp.index.observe import Observed
     from gitexp.notebook import Runs
     from gitexp.query.syntax import Node
     from gitexp.run import Run
@@ -186,6 +187,25 @@ class Memory(Kept, Tabular):
     def count(self, where: str | Node | None = None) -> int:
         """Return how many runs fulfil an expression; how many there are by default."""
         return self._search.count(Ask(as_node(where)), datetime.now().astimezone())
+
+    def observed(self, metric: str, column: str) -> list[Observed]:
+        """Return all runs with their value of a metric, in the order of their starts.
+
+        Args:
+            metric: Full dotted path.
+            column: ``last``, ``min``, ``max`` or ``mean``.
+        """
+        from gitexp.index.observe import COLUMNS, OBSERVED, observed
+
+        if column not in COLUMNS:
+            raise UsageError(f"A metric has no {column!r}.", f"Use one of {', '.join(COLUMNS)}.")
+        found = observed(self._search.ask(OBSERVED.format(column=column), [metric]))
+        return sorted(found, key=lambda row: (row.started, row.id))
+
+    def with_external(self, external_id: str) -> list[str]:
+        """Return the ids of the runs that were imported under an external id."""
+        found = self._search.ask("SELECT id FROM run WHERE external = ?", [external_id])
+        return [run_id.hex() for (run_id,) in found]
 
     def with_tree(self, tree: str) -> list[str]:
         """Return the ids of the runs whose code is this tree (its id)."""

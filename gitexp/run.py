@@ -16,6 +16,7 @@ import msgspec
 from gitexp.document import By, fields
 from gitexp.errors import GitexpError
 from gitexp.notebook import run_html
+from gitexp.records.decision import DecisionFact
 from gitexp.records.facts import (
     EndFact,
     Fact,
@@ -56,6 +57,7 @@ class Run:
         parameters: Nested, as given, later refinements merged in.
         metrics: Summary of each metric by dotted path.
         calls: How many times something was tracked.
+        decision: The latest that was made about it.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Run:
     verdict: Verdict | None = None
     verdict_by: str | None = None
     comments: tuple[Comment, ...] = ()
+    decision: DecisionFact | None = None
     lost_bytes: int = 0
     memory: Any = field(default=None, repr=False, compare=False)
 
@@ -208,6 +211,8 @@ def build_run(run_id: str, facts: Iterable[Fact]) -> Run | None:
             _apply_end(run, fact)
         elif isinstance(fact, RemarkFact):
             _apply_remark(run, fact)
+        elif isinstance(fact, DecisionFact):
+            run.decision = fact
     return run
 
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitexp.records.facts import (
-    SCHEMA,
     BadLineError,
     EndFact,
     Fact,
@@ -21,6 +20,7 @@ from gitexp.records.facts import (
     decode_fact,
     encode_fact,
 )
+from gitexp.records.schema import SCHEMA
 
 TIME = "2026-01-31T12:00:00.000000Z"
 JSON = st.recursive(

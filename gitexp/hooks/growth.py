@@ -18,12 +18,12 @@ from gitexp.git.received import Change, object_heads, tree_changes
 from gitexp.git.repository import Repository
 from gitexp.light import NamedTuple
 from gitexp.records.facts import (
-    SCHEMA,
     BadLineError,
     OpaqueFact,
     TombstoneFact,
     decode_fact,
 )
+from gitexp.records.schema import SCHEMA
 from gitexp.records.series import decode_line
 from gitexp.store.batch import note_path
 from gitexp.store.read import note_lines, noted_run

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from gitexp.configuration import setup_digest
 from gitexp.index.schema import DICTIONARY_BYTES, NAN, Packer, unpack
 from gitexp.query.text import words
 from gitexp.records.facts import Summary
@@ -168,6 +169,9 @@ def _own(run: Run, tree: str | None) -> Row:
         _stored(run.calls),
         _stored(run.exit_code),
         run.parent,
+        setup_digest(run),
+        run.external_id,
+        run.decision.action if run.decision else None,
     )
 
 

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-VERSION = 1
+VERSION = 2
 """Of these tables and of what is put into them. An index of another version is rebuilt."""
 
 NAN = b""
@@ -40,7 +40,7 @@ CREATE TABLE run (
     number INTEGER PRIMARY KEY, id BLOB NOT NULL, tree BLOB, name TEXT, status TEXT,
     started INTEGER, ended INTEGER, duration REAL, author TEXT, verdict TEXT, family TEXT,
     seed INTEGER, branch TEXT, "commit" BLOB, dirty INTEGER, host TEXT, calls INTEGER,
-    exit_code INTEGER, parent TEXT
+    exit_code INTEGER, parent TEXT, setup BLOB, external TEXT, action TEXT
 );
 CREATE TABLE doc (run INTEGER PRIMARY KEY, packed BLOB NOT NULL);
 CREATE TABLE path (
@@ -60,6 +60,8 @@ _INDEXES = """
 CREATE UNIQUE INDEX run_id ON run (id);
 CREATE INDEX run_started ON run (started);
 CREATE INDEX run_name ON run (name);
+CREATE INDEX run_external ON run (external) WHERE external IS NOT NULL;
+CREATE INDEX run_action ON run (action) WHERE action IS NOT NULL;
 CREATE INDEX field_value ON field (path, value);
 CREATE INDEX metric_last ON metric (path, last);
 CREATE INDEX metric_min ON metric (path, min);

@@ -50,6 +50,7 @@ OWN: dict[str, tuple[OwnType, str]] = {
     "calls": ("number", "+r.calls"),
     "exit_code": ("number", "+r.exit_code"),
     "parent": ("text", "+r.parent"),
+    "action": ("text", "+r.action"),
     "tree": ("text", _digits("r.tree")),
     "tags": ("tags", "tag"),
     "tag": ("tags", "tag"),

@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from gitexp.records.decision import DecisionFact
 from gitexp.records.nested import number_from_json
+from gitexp.records.schema import SCHEMA, current_schema
 from gitexp.records.values import MAX_DEPTH
-
-SCHEMA = 1
-"""The version of the line formats that this gitexp writes and fully reads."""
 
 MAX_LINE_BYTES = 16 << 20
 """Longer lines are reported as damaged, not decoded: no honest fact comes near 16 MiB."""
@@ -24,11 +23,6 @@ Status = Literal["finished", "failed", "crashed", "interrupted", "timeout"]
 Verdict = Literal["keep", "discard", "crash"]
 Number = int | float | str
 """A JSON number, or one of the texts ``NaN``, ``Infinity``, ``-Infinity``."""
-
-
-def current_schema() -> int:
-    """Return the schema of new lines. As a factory, so that encoders never omit the field."""
-    return SCHEMA
 
 
 class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -248,8 +242,8 @@ class OpaqueFact(msgspec.Struct, frozen=True):
     line: bytes
 
 
-Fact = RunFact | EndFact | RemarkFact | TombstoneFact
-KNOWN_KINDS = frozenset({"run", "end", "remark", "tombstone"})
+Fact = RunFact | EndFact | RemarkFact | DecisionFact | TombstoneFact
+KNOWN_KINDS = frozenset({"run", "end", "remark", "decision", "tombstone"})
 
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

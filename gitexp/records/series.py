@@ -23,8 +23,9 @@ import msgspec
 import xxhash
 
 from gitexp.errors import ValueRejectedError
-from gitexp.records.facts import DECODE_ERRORS, SCHEMA, BadLineError, Summary, current_schema
+from gitexp.records.facts import DECODE_ERRORS, BadLineError, Summary
 from gitexp.records.nested import clean_text, number_to_json, restore_numbers
+from gitexp.records.schema import SCHEMA, current_schema
 from gitexp.records.values import plain
 
 CHUNK_CALLS = 1 << 16

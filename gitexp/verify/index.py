@@ -28,7 +28,8 @@ _TABLES = {
     "problem": "SELECT run, ref, line, reason FROM problem ORDER BY run, ref, line, reason",
     "newer": "SELECT run, label, lines FROM newer ORDER BY run, label",
     "run": "SELECT id, name, status, started, ended, duration, author, verdict, family, seed,"
-    ' branch, "commit", dirty, host, calls, exit_code, parent FROM run ORDER BY id',
+    ' branch, "commit", dirty, host, calls, exit_code, parent, setup, external, action'
+    " FROM run ORDER BY id",
     "field": "SELECT r.id, p.path, t.value FROM field AS t JOIN run AS r ON r.number = t.run"
     " JOIN path AS p ON p.number = t.path ORDER BY r.id, p.path",
     "metric": "SELECT r.id, p.path, t.last, t.min, t.max, t.mean FROM metric AS t"

@@ -1,0 +1,1 @@
+"""MemoryLab as it is, on a store that is git (docs/memorylab.md)."""

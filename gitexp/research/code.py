@@ -1,0 +1,80 @@
+"""The code that matters: the digest of a snapshot without documentation and result files."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from fnmatch import translate
+
+import xxhash
+
+from gitexp.git.relevant import code_digests
+from gitexp.git.repository import Repository
+
+IGNORED = (
+    "*.md",
+    "*.rst",
+    "LICENSE*",
+    ".git*",
+    "results*.tsv",
+    "results*.csv",
+    "results*.json",
+    "results*.jsonl",
+    "*.log",
+    "results/memorylab",
+)
+"""Names, or paths from the top where there is a slash, of what does not change what runs."""
+
+
+class Code:
+    """Digests of the code that matters, by tree; those that were made once are remembered."""
+
+    def __init__(self, repository: Repository, cache: sqlite3.Connection) -> None:
+        """Read which files do not matter in this repository."""
+        own = repository.configured(r"^exprag\.ignore$").get("exprag.ignore", [])
+        patterns = (*IGNORED, *own)
+        self.ignored = _matcher(patterns)
+        self._repository = repository
+        self._rules = xxhash.xxh3_64_digest("\n".join(patterns).encode())
+        self._cache = cache
+
+    def digests(self, trees: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the digest of each tree, 16 bytes; trees that are not whole are left out.
+
+        Args:
+            trees: Ids of 20 bytes.
+        """
+        wanted = set(trees)
+        sql = "SELECT tree, digest FROM code WHERE rules = ?"
+        known = {t: d for t, d in self._cache.execute(sql, (self._rules,)) if t in wanted}
+        missing = [tree.hex() for tree in wanted.difference(known)]
+        if missing:
+            made = code_digests(self._repository, missing, self.ignored)
+            new = {bytes.fromhex(tree): digest for tree, digest in made.items() if digest}
+            self._remember(new)
+            known |= new
+        return known
+
+    def _remember(self, new: dict[bytes, bytes]) -> None:
+        rows = [(tree, self._rules, digest) for tree, digest in new.items()]
+        try:
+            self._cache.execute("BEGIN IMMEDIATE")
+            self._cache.executemany("INSERT OR REPLACE INTO code VALUES (?, ?, ?)", rows)
+            self._cache.execute("COMMIT")
+        except sqlite3.OperationalError:  # locked, or the disk is full: it is only a cache
+            if self._cache.in_transaction:
+                self._cache.execute("ROLLBACK")
+
+
+def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    names = [pattern for pattern in patterns if "/" not in pattern]
+    paths = [pattern for pattern in patterns if "/" in pattern]
+    match_name = re.compile("|".join(map(translate, names))).match
+    match_path = re.compile("|".join(map(translate, paths))).match if paths else lambda _: None
+
+    def ignored(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return match_name(name) is not None or match_path(path) is not None
+
+    return ignored
