@@ -56,7 +56,7 @@ def digest_of(
 ) -> bytes:
     """Return the digest of what was, or is to be, run, 16 bytes; see `setup_digest`."""
     flat = {path: value for path, value in flatten(parameters).items() if not is_seed(path)}
-    data = [item.digest for item in sorted(inputs, key=lambda item: item.path)]
+    data = sorted(item.digest for item in inputs)
     content = [json_numbers(flat), list(without_seeds(command)), data, list(more)]
     return xxhash.xxh3_128_digest(_encoder.encode(content))
 

@@ -13,6 +13,7 @@ from gitexp.cli.main import guarded
 from gitexp.environment import encode_environment
 from gitexp.experiment import Experiment
 from gitexp.git.repository import Repository
+from gitexp.records.decision import Comparison, DecisionFact, Evidence, Noise, Novelty
 from gitexp.records.environment import Accelerator, Environment, Platform, PythonBuild
 from gitexp.records.facts import (
     EndFact,
@@ -122,8 +123,9 @@ def write_full_run(git: Git) -> str:
         lost_bytes=5,
     )
     remark = RemarkFact(time=END, by=BY, comment="a comment", verdict="keep")
+    facts = (begin, end, remark, full_decision("c" * 40))
     batch = Batch(
-        facts={run_id: [encode_fact(fact) for fact in (begin, end, remark)]},
+        facts={run_id: [encode_fact(fact) for fact in facts]},
         metrics={run_id: series.lines},
         files={
             file_path(run_id, "run.log"): b"line\xff\x1b[31m\n",
@@ -132,6 +134,30 @@ def write_full_run(git: Git) -> str:
     )
     write_batch(repository, SHARD, batch)
     return run_id
+
+
+def full_decision(other: str) -> DecisionFact:
+    """Return a decision of which every field is known, which names another run."""
+    return DecisionFact(
+        time=END,
+        by=BY,
+        rules="gitexp 1",
+        metric="loss",
+        goal="min",
+        value=0.5,
+        action="replicate",
+        priority="medium",
+        hypothesis_status="mixed",
+        provisional=True,
+        summary="what happened",
+        next_action="what to do",
+        rationale=("why",),
+        comparison=Comparison(other, 1, 2, 0.5, 0.75, 0.7, 0.25, (-0.1, 0.6), 0.8, 0.7, 0.01, 3),
+        noise=Noise(measured=True, sd=0.1, degrees=1.0),
+        novelty=Novelty("novel", (Evidence(other, "text", 0.5, "alike", ("a line",)),)),
+        base=other,
+        signature="ValueError in train.py",
+    )
 
 
 def full_environment(numpy: str, python: str = "3.12.1") -> Environment:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gitexp.records.decision import Comparison, DecisionFact, Evidence, Noise, Novelty
 from gitexp.records.facts import EndFact, GitState, RemarkFact, RunFact, Summary, TombstoneFact
 from gitexp.records.series import CHUNK_CALLS, SeriesLine
 from tests.format_example import PAGE, make_example, replace_example
@@ -21,7 +22,9 @@ def test_the_example_is_what_git_prints(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "struct", [RunFact, EndFact, RemarkFact, TombstoneFact, GitState, Summary, SeriesLine]
+    "struct",
+    [RunFact, EndFact, RemarkFact, TombstoneFact, GitState, Summary, SeriesLine]
+    + [DecisionFact, Comparison, Noise, Novelty, Evidence],
 )
 def test_every_field_is_named_on_the_page(struct: type[msgspec.Struct]) -> None:
     named = set(re.findall(r"`([a-z_]+)`", PAGE.read_text()))

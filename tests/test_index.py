@@ -128,9 +128,19 @@ REMARKS = st.builds(
         ]
     ),
 )
+
+
+def decision_line(second: int, action: str) -> bytes:
+    said = {"rules": "1", "metric": "acc", "goal": "max", "summary": "s", "next_action": "n"}
+    states = {"action": action, "priority": "low", "hypothesis_status": "mixed"}
+    return line("decision", second, **said, **states)
+
+
 OTHERS = st.sampled_from(
     [
         line("tombstone", 3, reason="a mistake"),
+        decision_line(1, "replicate"),
+        decision_line(2, "promote"),
         line("prophecy", 1, what=[1]),
         line("run", 1, schema_=9, name={"new": "shape"}),
         b'{"kind":"run"',

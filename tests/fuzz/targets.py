@@ -41,7 +41,7 @@ from gitexp.run import Run, build_run
 from gitexp.seal import fold
 from gitexp.store.problem import Problem
 from gitexp.store.read import decode_note
-from tests.full_store import BEGIN, BY, END
+from tests.full_store import BEGIN, BY, END, full_decision
 from tests.test_query_syntax import ask_everything
 
 RUN_ID = "a" * 40
@@ -62,6 +62,7 @@ HONEST_FACTS = [
             metrics={"acc": Summary(first=0.5, last="NaN", count=2, min=0.5, max=0.5, mean=0.5)},
         )
     ),
+    encode_fact(full_decision("c" * 40)),
     encode_fact(TombstoneFact(time=END, by=BY, reason="r")),
 ]
 

@@ -1,0 +1,1 @@
+"""Evaluations: what the research operations are worth, on ledgers and in simulation."""
