@@ -20,7 +20,6 @@ import os
 import re
 import secrets
 import stat
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from pathlib import Path
 import xxhash
 
 from gitexp.errors import GitexpError, UsageError
-from gitexp.git.commit import tree_of, write_commit
+from gitexp.git.commit import snapshot_message, tree_of, write_commit
 from gitexp.git.repository import Repository
 from gitexp.git.scratch_index import ABSENT, ScratchIndex, scratch_index
 from gitexp.git.status import (
@@ -50,7 +49,6 @@ UNREADABLE = "cannot be read"
 FILTER_FAILED = "filter failed"
 NO_COMMITS = "repository without commits"
 
-_SUBJECT_LENGTH = 72
 _NAMED = 5
 _DIGEST_BYTES = 64 << 20
 """Reading and digesting 64 MiB takes 20 ms when they are in the page cache."""
@@ -165,9 +163,23 @@ def take_snapshot(repository: Repository, name: str, *, limits: Limits) -> Snaps
     """
     draft = _record_tree(repository, limits, repository.home / "tmp")
     parents = [draft.status.head] if draft.status.head else []
-    run_id = write_commit(repository, _message(name, dirty=draft.dirty), draft.tree, parents)
+    message = snapshot_message(name, secrets.token_hex(8), dirty=draft.dirty)
+    run_id = write_commit(repository, message, draft.tree, parents)
     patches = {display_path(path): patch for path, patch in draft.patches.items()}
     return Snapshot(run_id, draft.tree, _state(draft), patches, tuple(_warnings(draft)))
+
+
+def planned_tree(repository: Repository, limits: Limits) -> tuple[str, str | None]:
+    """Return the tree that a snapshot taken now would have, and the commit that HEAD names.
+
+    The tree is written, but no commit: nothing is recorded.
+
+    Raises:
+        NoRepositoryError: The repository is bare, or libgit2 cannot open it.
+        GitCommandError: git could not read or write the repository.
+    """
+    draft = _record_tree(repository, limits, repository.home / "tmp")
+    return draft.tree, draft.status.head
 
 
 def _record_tree(repository: Repository, limits: Limits, scratch: Path) -> _Draft:
@@ -449,16 +461,6 @@ def _readable(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.3g} {name}"
     return f"{size} bytes"
-
-
-def _message(name: str, *, dirty: bool) -> str:
-    visible = (" " if unicodedata.category(c) in _INVISIBLE else c for c in name)
-    subject = "".join(visible).strip()[:_SUBJECT_LENGTH].strip() or "unnamed"
-    nonce, truth = secrets.token_hex(8), "true" if dirty else "false"
-    return f"exprag: {subject}\n\nExprag-Nonce: {nonce}\nExprag-Dirty: {truth}\n"
-
-
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def _is_file(found: os.stat_result) -> bool:

@@ -11,6 +11,7 @@ import functools
 import getpass
 import os
 import socket
+import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,10 @@ _OVERRIDES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT")
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 """What git takes for true."""
+
+_SUBJECT_LENGTH = 72
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what a subject has as spaces."""
 
 _ROLES = ("AUTHOR", "COMMITTER")
 
@@ -97,6 +102,20 @@ def write_commit(
     except (pygit2.GitError, KeyError, OSError) as error:
         raise GitCommandError(f"The commit could not be written: {error}") from error
     return str(commit)
+
+
+def snapshot_message(name: str, nonce: str, *, dirty: bool) -> str:
+    """Return the message of a run's snapshot (docs/format.md, "Runs").
+
+    Args:
+        name: Of the run.
+        nonce: 16 hexadecimal digits.
+        dirty: The tree differs from the parent's.
+    """
+    visible = (" " if unicodedata.category(c) in _INVISIBLE else c for c in name)
+    subject = "".join(visible).strip()[:_SUBJECT_LENGTH].strip() or "unnamed"
+    truth = "true" if dirty else "false"
+    return f"exprag: {subject}\n\nExprag-Nonce: {nonce}\nExprag-Dirty: {truth}\n"
 
 
 def signs(repository: Repository) -> bool:
