@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import msgspec
 
@@ -90,6 +90,8 @@ class Experiment:
         inputs: Iterable[str | os.PathLike[str]] = (),
         parent: str | None = None,
         command: Iterable[str] | None = None,
+        external_id: str | None = None,
+        ago_s: float = 0.0,
     ) -> None:
         """Start a run, or join one.
 
@@ -105,6 +107,8 @@ class Experiment:
             inputs: Data files and folders whose fingerprints are recorded.
             parent: Full id of the run that this one continues.
             command: The command line, where it is not this process's own.
+            external_id: Its name in another system; an import of that name adds nothing then.
+            ago_s: How many seconds ago it started, where it is recorded afterwards.
 
         Raises:
             NoRepositoryError: There is no git repository here.
@@ -130,7 +134,13 @@ class Experiment:
         if not name.strip():
             raise UsageError("The experiment's name is empty.", "Give it a name.")
         _require_small(about)
-        self._run = _join_or_start(self._name, about, inputs, parent, command)
+        origin = _Origin(
+            parent,
+            command,
+            None if external_id is None else require_text(external_id, "external_id"),
+            ago_s,
+        )
+        self._run = _join_or_start(self._name, about, inputs, origin)
         self._track = self._run.journal.track
         self._finalizer = weakref.finalize(self, self._run.end_at_exit)
 
@@ -337,12 +347,20 @@ class _LiveRun:
             raise write_error(error, f"keep {source}") from error
 
 
+class _Origin(NamedTuple):
+    """Where a new run comes from; a run that is joined has that already."""
+
+    parent: str | None
+    command: Iterable[str] | None
+    external_id: str | None
+    ago_s: float
+
+
 def _join_or_start(
     name: str,
     about: dict[str, Any],
     inputs: Iterable[str | os.PathLike[str]],
-    parent: str | None,
-    command: Iterable[str] | None,
+    origin: _Origin,
 ) -> _LiveRun:
     """Join the run that the environment names, unless this process did so before, or start one."""
     outer = os.environ.get("GITEXP_RUN")
@@ -352,22 +370,23 @@ def _join_or_start(
         run.remark(name=name, add_tags=tags, inputs=_fingerprints(run.repository, inputs), **rest)
         return run
     repository = Repository.discover()
-    about["parent"] = _run_id(parent or outer or None)
-    about["command"] = _texts(sys.orig_argv if command is None else command, "command")
+    about["parent"] = _run_id(origin.parent or outer or None)
+    command = sys.orig_argv if origin.command is None else origin.command
+    about["command"] = _texts(command, "command")
+    about["external_id"] = origin.external_id
     about["inputs"] = _fingerprints(repository, inputs)
-    return _start(repository, name, about)
+    return _start(repository, name, about, _time_ns() - int(origin.ago_s * 1e9))
 
 
-def _start(repository: Repository, name: str, about: dict[str, Any]) -> _LiveRun:
+def _start(repository: Repository, name: str, about: dict[str, Any], started_ns: int) -> _LiveRun:
     """Take the snapshot, open the journal, create the handle."""
     repository.require_work_tree()
-    started_ns = _time_ns()
     snapshot = take_snapshot(repository, name, limits=Limits.from_settings(repository.settings))
     for sentence in snapshot.warnings:
         warnings.warn(sentence, GitexpWarning, stacklevel=4)
     user, email = identity(repository)
     run = RunFact(
-        time=format_time(started_ns),
+        time=format_time(max(started_ns, 0)),
         by=f"{user} <{email}>",
         name=name,
         cwd=clean_text(repository.prefix.rstrip("/")) or ".",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gitexp.cli.commands.run import default_name, nested, parameter, seconds
+from gitexp.cli.about import default_name, nested, parameter, seconds
 from gitexp.errors import UsageError
 from gitexp.memory import Memory
 from gitexp.run import Run
