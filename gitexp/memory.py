@@ -47,10 +47,10 @@ from gitexp.table import Tabular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from gitexp.compare import Pair
-    from gitexp.index.observe import Observed
+    from gitexp.index.observe import Near, Observed
     from gitexp.notebook import Runs
     from gitexp.query.syntax import Node
     from gitexp.run import Run
@@ -188,19 +188,32 @@ class Memory(Kept, Tabular):
         """Return how many runs fulfil an expression; how many there are by default."""
         return self._search.count(Ask(as_node(where)), datetime.now().astimezone())
 
-    def observed(self, metric: str, column: str) -> list[Observed]:
-        """Return all runs with their value of a metric, in the order of their starts.
+    def observed(self, metric: str, column: str, near: Near | None = None) -> list[Observed]:
+        """Return runs with their value of a metric, in the order of their starts.
 
         Args:
             metric: Full dotted path.
             column: ``last``, ``min``, ``max`` or ``mean``.
+            near: Which runs; all by default.
         """
-        from gitexp.index.observe import COLUMNS, OBSERVED, observed
+        from gitexp.index.observe import COLUMNS, observe
 
         if column not in COLUMNS:
             raise UsageError(f"A metric has no {column!r}.", f"Use one of {', '.join(COLUMNS)}.")
-        found = observed(self._search.ask(OBSERVED.format(column=column), [metric]))
+        answers = self._search.each(lambda db: observe(db, metric, column, near))
+        found = [row for answer in answers for row in answer]
         return sorted(found, key=lambda row: (row.started, row.id))
+
+    def ask(
+        self, sql: str, parameters: Sequence[str | bytes | float] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a question to the index, of runs in progress too.
+
+        Args:
+            sql: One SELECT on the tables of `gitexp.index.schema`.
+            parameters: What its question marks stand for.
+        """
+        return self._search.ask(sql, parameters)
 
     def with_external(self, external_id: str) -> list[str]:
         """Return the ids of the runs that were imported under an external id."""

@@ -87,6 +87,14 @@ FORMS: dict[str, list[str]] = {
     "completion": ["completion bash"],
     "reindex": ["reindex"],
     "recover": ["recover"],
+    "import": [
+        "import {hostile}",
+        "import --dry-run README",
+        "export -n 100 -o {out}/x.csv",
+        "import --skip-bad {out}/x.csv",
+        "export -n 100 -o {out}/x.jsonl",
+        "import --skip-bad {out}/x.jsonl",
+    ],
 }
 """What each command is called with; `{hostile}` stands for one hostile run after the other."""
 

@@ -55,7 +55,7 @@ def test_a_finding_comes_with_its_place_and_what_to_do(
     write_facts(runs[3], b"not json")
     before = tree_digest(repo.path)
     out = call("verify", code=1).out
-    assert f"damaged: {refs.FACTS}{SHARD}, line 4: The line cannot be read" in out
+    assert f"damaged: {refs.FACTS}{SHARD}, line 5: The line cannot be read" in out
     assert "    See it with 'git show" in out
     assert "found 1 damaged" in out
     assert tree_digest(repo.path) == before

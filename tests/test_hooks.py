@@ -14,7 +14,7 @@ import pytest
 from gitexp.errors import GitexpError
 from gitexp.git.repository import Repository
 from gitexp.hooks.branch import pushed_tips, started_on
-from gitexp.hooks.brief import brief, quoted
+from gitexp.hooks.brief import brief
 from gitexp.hooks.install import find_hook, install, remove, script
 from gitexp.memory import Memory
 from gitexp.records.facts import RemarkFact, RunFact
@@ -363,7 +363,8 @@ def test_the_brief_names_the_latest_runs_and_the_common_metrics(
     assert text.startswith("gitexp remembers 3 experiments in this repository.\n")
     assert '"metrics.acc" (3), "metrics.loss" (3)' in text
     assert all(run[:12] in text for run in runs)
-    assert text.index(runs[2][:12]) < text.index(runs[0][:12])
+    latest = text[text.index("Latest runs:") :]
+    assert latest.index(runs[2][:12]) < latest.index(runs[0][:12])
     assert "finished, verdict discard" in text
     assert "git exp log" in text
     assert "In progress" not in text
@@ -377,8 +378,8 @@ def test_the_brief_names_the_best_run_of_the_metric_that_was_chosen(
     repo("config", "exprag.goal", "max")
     text = told()
     assert 'The metric that counts is "metrics.acc" (max is better).' in text
-    assert f'best: 2.3 at step 3, run {runs[2][:12]} "run 2"' in text
-    assert "git exp best acc" in text
+    assert f'champion: {runs[2][:12]} "run 2", ' in text
+    assert "git exp best metrics.acc" in text
     repo("config", "exprag.metric", "unknown")
     assert 'The metric that counts is "unknown"; no run is ranked by it yet.' in told()
 
@@ -414,8 +415,3 @@ def test_the_brief_is_short_and_harmless_whatever_the_runs_say(
     assert "\t" not in text
     assert len(text.splitlines()) <= 40
     assert max(map(len, text.splitlines())) < 400
-
-
-def test_a_quoted_text_cannot_end_its_quotes() -> None:
-    assert quoted('a "b" \\') == '"a \\"b\\" \\\\"'
-    assert quoted("x" * 100) == '"' + "x" * 59 + '…"'

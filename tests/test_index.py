@@ -131,9 +131,9 @@ REMARKS = st.builds(
 
 
 def decision_line(second: int, action: str) -> bytes:
-    said = {"rules": "1", "metric": "acc", "goal": "max", "summary": "s", "next_action": "n"}
-    states = {"action": action, "priority": "low", "hypothesis_status": "mixed"}
-    return line("decision", second, **said, **states)
+    said: dict[str, Any] = {"rules": "1", "metric": "acc", "goal": "max", "summary": "s"}
+    states: dict[str, Any] = {"priority": "low", "hypothesis_status": "mixed", "next_action": "n"}
+    return line("decision", second, action=action, **said, **states)
 
 
 OTHERS = st.sampled_from(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -31,61 +28,9 @@ from tests.full_store import (
     write_facts,
     write_full_run,
 )
+from tests.json_reference import check, expanded, produced
 from tests.remotes import bare_repository
 from tests.support import Git
-
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "json.md"
-ROW = re.compile(r"\| `(?P<key>[^`]+)` \| (?P<type>[^|]*) \|")
-SEGMENT = re.compile(r"<[^>]+>|\[\]|[^.\[\]]+")
-
-Keys = dict[tuple[str, ...], str]
-
-
-def documented() -> dict[str, Keys]:
-    """Return heading -> key path -> type; ``[]`` is an element, ``*`` any key."""
-    sections: dict[str, Keys] = {}
-    for line in REFERENCE.read_text().splitlines():
-        if line.startswith("## "):
-            sections[line[3:]] = {}
-        elif match := ROW.match(line):
-            words = SEGMENT.findall(match["key"]) if match["key"] != "." else []
-            path = tuple("*" if word.startswith("<") else word for word in words)
-            sections[list(sections)[-1]][path] = match["type"].strip()
-    return sections
-
-
-def expanded(section: str) -> Keys:
-    """Return what a section says with the run object put in where it is named."""
-    sections = documented()
-    keys: Keys = {}
-    for path, kind in sections[section].items():
-        if kind == "run":
-            keys |= {path + rest: inner for rest, inner in sections["A run"].items()}
-        else:
-            keys[path] = kind
-    return keys
-
-
-def produced(value: Any, keys: Keys, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every leaf, as the documentation would write it."""
-    if keys.get(path) == "free":
-        yield path
-    elif isinstance(value, dict):
-        inside = {known[len(path)] for known in keys if known[: len(path)] == path != known}
-        for name, item in value.items():
-            yield from produced(item, keys, (*path, "*" if inside == {"*"} else name))
-    elif isinstance(value, list):
-        for item in value:
-            yield from produced(item, keys, (*path, "[]"))
-    else:
-        yield path
-
-
-def check(section: str, *outputs: Any) -> None:
-    keys = expanded(section)
-    found = {path for output in outputs for path in produced(output, keys)}
-    assert sorted(found - set(keys)) == [], "printed and not documented"
-    assert sorted(set(keys) - found) == [], "documented and not printed"
 
 
 @pytest.fixture

@@ -336,7 +336,7 @@ def test_bad_lines_are_found_at_their_place(repo: Git, runs: list[str]) -> None:
     write_facts(runs[3], b"not json")
     finding = found("line", "damaged")
     assert (finding.ref, finding.run) == (f"{refs.FACTS}{SHARD}", runs[3])
-    assert finding.line == 4
+    assert finding.line == 5
     assert finding.path == note_path(runs[3])
 
 

@@ -306,7 +306,7 @@ def test_notes_in_two_places_are_united(repo: Git, runs: list[str]) -> None:
     whole()
     note = repo.raw("cat-file", "blob", f"{refs.FACTS}{SHARD}:{note_path(runs[3])}")
     assert line in note
-    assert len(note.splitlines()) == 4
+    assert len(note.splitlines()) == 5
 
 
 def test_an_environment_that_this_clone_still_has_is_put_back(repo: Git, runs: list[str]) -> None:

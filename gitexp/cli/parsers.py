@@ -6,7 +6,8 @@ another story than the program.
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, Action, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser, _SubParsersAction
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gitexp.cli.main import command_parser
@@ -55,6 +56,7 @@ class Description:
         summary: First sentence of its help.
         paragraphs: The others, each without line ends.
         usage: The usage line without ``usage:``.
+        parts: Commands within it, as in ``git exp memorylab check``.
     """
 
     command: Command
@@ -63,6 +65,13 @@ class Description:
     usage: str
     options: tuple[Argument, ...]
     positionals: tuple[Argument, ...]
+    parts: tuple[Description, ...] = ()
+
+    @property
+    def all_options(self) -> tuple[Argument, ...]:
+        """Its options and those of its parts, each once."""
+        found = {option.flags: option for part in self.parts for option in part.options}
+        return tuple((found | {option.flags: option for option in self.options}).values())
 
 
 def describe_all() -> list[Description]:
@@ -73,22 +82,39 @@ def describe_all() -> list[Description]:
 def describe(command: Command) -> Description:
     """Return one command."""
     parser, module = command_parser(command)
-    blocks = (parser.description or "").strip().split("\n\n")
+    return _describe(command, parser, getattr(module, "AFTER_DASHES", ""))
+
+
+def _describe(command: Command, parser: ArgumentParser, after_dashes: str = "") -> Description:
+    blocks = (
+        (parser.description or f"{command.help[:1].upper()}{command.help[1:]}.")
+        .strip()
+        .split("\n\n")
+    )
     summary, *paragraphs = (" ".join(block.split()) for block in blocks)
     actions = [a for a in parser._actions if a.help != SUPPRESS]  # noqa: SLF001 - no public way
     arguments = {id(action): _argument(parser, action) for action in actions}
-    words = [f"git exp {command.name}", *_usage_words(parser, arguments)]
-    if hasattr(module, "AFTER_DASHES"):
-        words.append(module.AFTER_DASHES)
+    words = [f"git exp {command.name}", *_usage_words(parser, arguments), after_dashes]
     known = arguments.values()
     return Description(
         command,
         summary,
         tuple(paragraphs),
-        " ".join(words),
+        " ".join(filter(None, words)),
         tuple(a for a in known if a.flags),
         tuple(a for a in known if not a.flags),
+        tuple(_parts(command, actions)),
     )
+
+
+def _parts(command: Command, actions: Iterable[Action]) -> Iterator[Description]:
+    """Yield the commands within a command."""
+    for action in actions:
+        if isinstance(action, _SubParsersAction):
+            helps = {part.dest: part.help or "" for part in action._get_subactions()}  # noqa: SLF001
+            for name, parser in action.choices.items():
+                about = Command(f"{command.name} {name}", command.group, helps[name])
+                yield _describe(about, parser)
 
 
 def _argument(parser: ArgumentParser, action: Action) -> Argument:

@@ -96,7 +96,10 @@ def _markdown_command(description: Description) -> list[str]:
     for paragraph in (description.summary, *description.paragraphs):
         parts += [_markdown_text(paragraph), ""]
     arguments = [*description.positionals, *description.options]
-    return parts + _markdown_rows([(a.heading, _full_help(a)) for a in arguments])
+    parts += _markdown_rows([(a.heading, _full_help(a)) for a in arguments])
+    for part in description.parts:
+        parts += _markdown_command(part)
+    return parts
 
 
 def _markdown_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
@@ -150,7 +153,10 @@ def _man_command(description: Description) -> list[str]:
     arguments = [*description.positionals, *description.options]
     shared = ("-h", "--json")
     own = [a for a in arguments if not a.flags or a.flags[0] not in shared]
-    return lines + _rows([(a.heading, _full_help(a)) for a in own])
+    lines += _rows([(a.heading, _full_help(a)) for a in own])
+    for part in description.parts:
+        lines += _man_command(part)
+    return lines
 
 
 def _paragraph(text: str) -> list[str]:

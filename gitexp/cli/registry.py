@@ -10,7 +10,8 @@ from gitexp.light import NamedTuple
 class Command(NamedTuple):
     """A command: its name, the group it is listed in, and one line of help.
 
-    Its code is the module ``gitexp.cli.commands.<name>``.
+    Its code is the module ``gitexp.cli.commands.<name>``; ``import_`` for ``import``, which
+    Python keeps for itself.
     """
 
     name: str
@@ -20,11 +21,14 @@ class Command(NamedTuple):
     @property
     def module(self) -> str:
         """Dotted name of the module with the command's code."""
-        return f"gitexp.cli.commands.{self.name}"
+        return f"gitexp.cli.commands.{self.name}{'_' * (self.name == 'import')}"
 
 
 COMMANDS = (
     Command("run", "record", "run a command and record it as a run"),
+    Command("record", "record", "record a run that happened outside"),
+    Command("replicate", "record", "run the exact code of a run again, with new seeds"),
+    Command("import", "record", "make runs of what another tool or a ledger recorded"),
     Command("note", "record", "add a comment to a run"),
     Command("tag", "record", "add or remove tags of a run"),
     Command("verdict", "record", "say whether a run is to keep or to discard"),
@@ -38,6 +42,12 @@ COMMANDS = (
     Command("diff", "look", "compare the code, parameters and metrics of two runs"),
     Command("status", "look", "show runs in progress and what the store holds"),
     Command("watch", "look", "watch runs in progress, live"),
+    Command("check", "think", "say whether an idea was tried, and how that went"),
+    Command("decide", "think", "say what to do next about runs, and write it down"),
+    Command("noise", "think", "show how much replicates differ, and what another run would buy"),
+    Command("report", "think", "tell what won, what broke, what to do next, what it cost"),
+    Command("context", "think", "print the brief for a coding agent"),
+    Command("memorylab", "think", "MemoryLab's own commands: init, check, log, report"),
     Command("checkout", "return", "bring the code of a run back"),
     Command("push", "share", "add runs to a remote"),
     Command("pull", "share", "bring the runs of a remote"),
@@ -56,6 +66,7 @@ COMMANDS = (
 GROUPS = {
     "record": "record runs",
     "look": "look at runs",
+    "think": "decide what to do next",
     "return": "return to a run's code",
     "share": "share runs",
     "set up": "set up",

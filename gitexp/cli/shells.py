@@ -37,7 +37,7 @@ def _bash_value_options(description: Description) -> str:
     """Return the lines that handle a word which is the value of the option before it."""
     lines = "".join(
         f"        {'|'.join(option.flags)}) {_bash_action(option)} ;;\n"
-        for option in description.options
+        for option in description.all_options
         if option.value
     )
     return f'        case "$prev" in\n{lines}        esac\n' if lines else ""
@@ -65,7 +65,7 @@ def zsh(commands: Sequence[Description]) -> str:
 
 def _zsh_arguments(description: Description) -> list[str]:
     lines = []
-    for option in description.options:
+    for option in description.all_options:
         for flag in option.flags:
             others = "*" if option.many else f"({' '.join(option.flags)})"
             value = f":{option.value}:{_zsh_action(option)}" if option.value else ""
@@ -96,7 +96,7 @@ def fish(commands: Sequence[Description]) -> str:
     ]
     for description in commands:
         where = f"'__git_exp_using {description.command.name}'"
-        lines += [_fish_option(where, option) for option in description.options]
+        lines += [_fish_option(where, option) for option in description.all_options]
         kind = _kind(description)
         if kind in ("run", "checkout"):
             lines.append(f"__git_exp_complete {where} -f -a '(__git_exp_runs)'")
@@ -134,7 +134,7 @@ def _quoted(text: str) -> str:
 
 
 def _flags(description: Description) -> list[str]:
-    return [flag for option in description.options for flag in option.flags]
+    return [flag for option in description.all_options for flag in option.flags]
 
 
 def _positional_values(description: Description) -> list[str]:

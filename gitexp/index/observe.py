@@ -9,16 +9,30 @@ from gitexp.light import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sqlite3
     from typing import Any
 
-OBSERVED = """
+_OBSERVED = """
 SELECT r.id, r.tree, r.setup, r.started, r.duration, r.status, r.verdict, r.seed, r.parent,
     r."commit", m.{column}
-FROM run AS r LEFT JOIN metric AS m ON m.path = (
-    SELECT number FROM path WHERE kind = 'metric' AND path = ?
-) AND m.run = r.number
-ORDER BY r.started, r.id
+FROM run AS r LEFT JOIN metric AS m ON m.path = :path AND m.run = r.number
+"""
+
+_NEAR = """
+WITH near AS (
+    SELECT number FROM (SELECT number FROM run ORDER BY started DESC LIMIT :latest)
+    UNION
+    SELECT run FROM (
+        SELECT run FROM metric WHERE path = :path AND {column} > -9e999 AND {column} < 9e999
+        ORDER BY {column} {order} LIMIT :best
+    )
+), these AS (
+    SELECT number FROM near
+    UNION
+    SELECT alike.number FROM near CROSS JOIN run AS one ON one.number = near.number
+    CROSS JOIN run AS alike INDEXED BY run_code
+        ON alike.tree = one.tree AND alike.setup = one.setup
+)
 """
 
 COLUMNS = frozenset({"last", "min", "max", "mean"})
@@ -50,6 +64,40 @@ class Observed(NamedTuple):
     value: Any
 
 
-def observed(rows: Sequence[tuple[Any, ...]]) -> list[Observed]:
-    """Return the rows that `OBSERVED` finds."""
-    return [Observed(*row) for row in rows]
+class Near(NamedTuple):
+    """Which runs to look at, where it must not take longer the more there are.
+
+    The replicates of each (same tree, parameters, command and inputs) are looked at with it.
+
+    Attributes:
+        latest: So many that started last.
+        best: So many that are best by the metric.
+        lower: Lower is better.
+    """
+
+    latest: int
+    best: int
+    lower: bool
+
+
+def observe(
+    db: sqlite3.Connection, metric: str, column: str, near: Near | None = None
+) -> list[Observed]:
+    """Return runs with their value of a metric, in no order.
+
+    Args:
+        db: An index.
+        metric: Full dotted path.
+        column: One of `COLUMNS`.
+        near: Which runs; all by default.
+    """
+    found = db.execute("SELECT number FROM path WHERE kind = 'metric' AND path = ?", [metric])
+    row = found.fetchone()
+    parameters: dict[str, Any] = {"path": None if row is None else row[0]}
+    sql = _OBSERVED
+    if near is not None:
+        sql = f"{_NEAR}{_OBSERVED} WHERE r.number IN (SELECT number FROM these)"  # noqa: S608
+        parameters |= {"latest": near.latest, "best": near.best}
+    order = "ASC" if near is None or near.lower else "DESC"
+    rows = db.execute(sql.format(column=column, order=order), parameters)
+    return list(map(Observed._make, rows))

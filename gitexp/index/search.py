@@ -66,7 +66,7 @@ class Search:
 
     @functools.cached_property
     def _names(self) -> list[Names]:
-        return self._each(_names)
+        return self.each(_names)
 
     def _catalog(self, here: Names) -> Catalog:
         """Return the catalog for one of the indexes: all names, with its own numbers."""
@@ -101,7 +101,7 @@ class Search:
 
     def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a plain question, of both indexes."""
-        answers = self._each(lambda db: db.execute(sql, parameters).fetchall())
+        answers = self.each(lambda db: db.execute(sql, parameters).fetchall())
         return [row for answer in answers for row in answer]
 
     def _each_named(
@@ -109,9 +109,9 @@ class Search:
     ) -> list[Answer]:
         """Return the answers of both to a question that speaks of names."""
         _ = self._names  # of all runs, before one index is asked
-        return self._each(lambda db: question(db, self._catalog(_names(db))))
+        return self.each(lambda db: question(db, self._catalog(_names(db))))
 
-    def _each(self, question: Callable[[sqlite3.Connection], Answer]) -> list[Answer]:
+    def each(self, question: Callable[[sqlite3.Connection], Answer]) -> list[Answer]:
         """Return the answers of both. A run that is stored by now is in progress no more."""
         live = self._live
         if live is None:

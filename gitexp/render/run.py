@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from gitexp.records.environment import Environment
 from gitexp.records.facts import GitState, LeftOut
 from gitexp.records.nested import flatten, number_from_json
+from gitexp.render.packet import packet_rows
 from gitexp.render.text import ago, cell, moment, number, safe, short, size, span
 from gitexp.run import Comment, Run
 
@@ -52,6 +55,7 @@ def describe_run(
     sections = [
         Section("", _about(run, now)),
         _error(run),
+        Section("decision", _decision(run)),
         Section("description", [], text=run.description or ""),
         Section("hypothesis", [], text=run.hypothesis or ""),
         Section("comments", [], text="\n".join(map(_comment, run.comments))),
@@ -117,6 +121,12 @@ def _error(run: Run) -> Section:
     if run.error is None:
         return Section("error", [])
     return Section("error", [(run.error.type, run.error.message)], text=run.error.tail)
+
+
+def _decision(run: Run) -> list[Row]:
+    if run.decision is None:
+        return []
+    return list(packet_rows(run.id, msgspec.to_builtins(run.decision)))
 
 
 def _metadata(metadata: Any) -> Section:

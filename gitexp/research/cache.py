@@ -2,27 +2,41 @@
 
 It stands beside the index, and like it can be deleted at any time. Everything in it is keyed by
 the id of a git object, so nothing in it can become wrong; what is missing is added when it is
-asked for. Where no file can be kept it is in memory.
+asked for. Where no file can be kept, or it turns out to be damaged, it is in memory.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from gitexp.git.repository import Repository
 from gitexp.index.place import folders, is_on_network
 
 NAME = "research.sqlite"
-VERSION = 1
+VERSION = 4
 """Of the tables and of what is put into them. A cache of another version is made anew."""
 
 _BUSY_SECONDS = 5.0
 
 _TABLES = """
 CREATE TABLE code (tree BLOB PRIMARY KEY, rules BLOB NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE parent ("commit" BLOB PRIMARY KEY, parent BLOB, tree BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE change (
+    number INTEGER PRIMARY KEY, rules BLOB NOT NULL, run BLOB NOT NULL, old BLOB NOT NULL,
+    new BLOB NOT NULL, base BLOB NOT NULL, digest BLOB NOT NULL, context BLOB NOT NULL,
+    places TEXT NOT NULL, shingles BLOB NOT NULL, settings TEXT NOT NULL, pure INTEGER NOT NULL,
+    sample TEXT NOT NULL, UNIQUE (run, rules)
+);
+CREATE INDEX change_digest ON change (digest);
+CREATE TABLE band (key INTEGER, change INTEGER, PRIMARY KEY (key, change)) WITHOUT ROWID;
+CREATE TABLE setting (symbols TEXT, change INTEGER, PRIMARY KEY (symbols, change)) WITHOUT ROWID
 """
+
+Answer = TypeVar("Answer")
 
 
 def open_cache(repository: Repository) -> sqlite3.Connection:
@@ -33,7 +47,35 @@ def open_cache(repository: Repository) -> sqlite3.Connection:
         with suppress(OSError, sqlite3.Error):
             folder.mkdir(parents=True, exist_ok=True)
             return _open(folder / NAME)
+    return open_in_memory()
+
+
+def open_in_memory() -> sqlite3.Connection:
+    """Return a new cache that is gone when it is closed."""
     return _create(":memory:")
+
+
+def with_cache(repository: Repository, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    """Return what some work with the cache comes to; it is done again where that is damaged.
+
+    Args:
+        repository: Whose cache.
+        work: It may be called twice, the second time with a cache in memory.
+    """
+    cache = open_cache(repository)
+    try:
+        return work(cache)
+    except sqlite3.DatabaseError as error:
+        cache.close()
+        if not isinstance(error, sqlite3.OperationalError):  # such as one that is locked
+            _remove_all(repository)
+        return work(open_in_memory())
+
+
+def _remove_all(repository: Repository) -> None:
+    for folder in folders(repository):
+        with suppress(OSError):
+            _remove(folder / NAME)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -46,9 +88,13 @@ def _open(path: Path) -> sqlite3.Connection:
         if isinstance(error, sqlite3.OperationalError):
             raise
     db.close()
+    _remove(path)
+    return _create(path)
+
+
+def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     path.with_name(f"{NAME}-journal").unlink(missing_ok=True)
-    return _create(path)
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
