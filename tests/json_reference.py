@@ -9,6 +9,7 @@ from typing import Any
 
 NAMED = {
     "run": "A run",
+    "decision": "A decision",
     "note": "A run in short",
     "contender": "A contender",
     "comparison": "A comparison",

@@ -20,8 +20,8 @@ from gitexp.share import push as push_runs
 from gitexp.store.batch import Batch, file_path, note_path, write_batch
 from gitexp.store.union import REMOVED, as_tombstone
 from tests.full_store import BEGIN, BY, END, Caller, commit, record_runs, write_facts
+from tests.json_reference import check
 from tests.support import Git
-from tests.test_json_reference import check
 
 ZERO = "0" * 40
 PLAIN_GIT = ("refs/exprag/*", "refs/notes/exprag*")

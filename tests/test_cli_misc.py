@@ -13,8 +13,8 @@ import pytest
 
 from gitexp.experiment import Experiment
 from gitexp.memory import Memory
+from tests.json_reference import check
 from tests.support import Git, gitexp, gitexp_json, python
-from tests.test_json_reference import check
 
 KILLED = """
 import os, signal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from typing import Any
 
@@ -155,6 +156,15 @@ def test_a_gain_over_a_base_that_does_not_lead_is_tested_on_what_leads() -> None
     assert made.hypothesis_status == "supported"
     assert made.base == log.runs[0].run.hex()
     assert any("its own base" in sentence for sentence in made.rationale)
+
+
+def test_a_step_to_the_champion_is_not_to_be_tested_on_it() -> None:
+    log = started()
+    log.add("step", 0.9, "start")
+    log.many("leader", [0.5, 0.501, 0.499], "step")
+    made = judged(log, -4)
+    assert made.action == "abandon"
+    assert "derived from this run" in made.summary
 
 
 def test_the_guards_word_counts_for_a_retest() -> None:
@@ -318,3 +328,28 @@ def test_two_runs_of_one_commit_with_other_code_are_two_configurations(lab: Lab)
     assert seen[1] is not None
     assert seen[0].configuration != seen[1].configuration
     assert decisions.decide(memory, memory.get(two)).provisional
+
+
+ABSURD = (0.0, -0.0, 1.0, 1e-300, 1e149, -1e149, 5e-324, 0.1 + 0.2, 0.3, 1e38, None)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_was_recorded_there_is_a_packet_that_can_be_written(seed: int) -> None:
+    rng = random.Random(seed)
+    log = Log()
+    scale = rng.choice([1, 1e-200, 1e-30, 1e100])
+    for i in range(rng.randint(1, 14)):
+        log.add(
+            rng.choice("abcde"),
+            rng.choice(ABSURD) if rng.random() < 0.5 else rng.gauss(0, 1) * scale,
+            rng.choice([None, "a", "b", "zz"]),
+            crashed=rng.random() < 0.1,
+            verdict=rng.choice([None, None, "keep", "discard", "crash"]),
+            seed=rng.choice([None, 1, 2, 1.5]),
+            duration=rng.choice([0.0, 60.0, 1e9]),
+            started=rng.choice([i, 0, -5, 10**15]),
+        )
+    for number in range(len(log.runs)):
+        made = judged(log, number, rng.choice([LOWER, HIGHER]))
+        assert decode_fact(encode_fact(made)) == made
+        assert not (made.provisional and made.action == "promote")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gitexp.git.repository import Repository
-from gitexp.interchange.aim import aim_of
 from gitexp.interchange.formats import read_source
 from gitexp.interchange.importing import external_ids
+from gitexp.interchange.suggestion import suggest_goal
 from gitexp.memory import Memory
 from tests.ledgers import import_file, take
 from tests.support import LEDGERS, Git
@@ -66,8 +66,8 @@ COUNTS = {
 @pytest.mark.parametrize("name", COUNTS)
 def test_each_ledger_is_read_as_counted(name: str) -> None:
     reading = read_source(LEDGERS / name)
-    aim = aim_of(reading, {})
-    goal = (None, None) if aim is None else (aim.metric, aim.word)
+    goal = suggest_goal(reading, {})
+    goal = (None, None) if goal is None else (goal.metric, goal.word)
     counts = (len(reading.runs), len(reading.bad), len(reading.unfinished))
     assert (*counts, *goal) == COUNTS[name]
 

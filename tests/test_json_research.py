@@ -10,7 +10,7 @@ import pytest
 from gitexp.records.decision import Comparison
 from gitexp.records.facts import Failure
 from tests.full_store import Caller
-from tests.json_reference import check
+from tests.json_reference import check, expanded, produced
 from tests.lab import Lab
 from tests.support import Git
 
@@ -85,3 +85,48 @@ def test_memorylab(repo: Git, call: Caller) -> None:
     check("memorylab log", call.json(*words))
     check("memorylab check", call.json("memorylab", "check", "--description", "lr 0.04"))
     check("memorylab report", call.json("memorylab", "report"))
+
+
+def test_record_and_decide(repo: Git, call: Caller) -> None:
+    repo("config", "exprag.metric", "loss")
+    words = ("record", "first", "--metric", "loss=1", "--no-decision")
+    (repo.path / "data").write_text("x")
+    recorded = call.json(*words)
+    keys = expanded("record")
+    assert set(produced(recorded, keys)) <= set(keys)
+    made = call.json("record", "second", "--metric", "loss=0.5", "-m", "lower")
+    assert made["decision"]["action"]
+    assert set(produced(made, keys)) <= set(keys)
+    decided = call.json("decide", "--all", "--dry-run")
+    keys = expanded("decide")
+    assert set(produced(decided, keys)) <= set(keys)
+    assert decided["written"] is False
+
+
+def test_noise(repo: Git, call: Caller) -> None:
+    lab = Lab(repo)
+    lab.commit("a = 0\n")
+    for code, value in (("a = 0\n", 1.0), ("a = 1\n", 0.5)):
+        for seed in range(3):
+            lab.run(value + seed / 50, code=code, seed=seed)
+    printed = call.json("noise", "loss")
+    keys = expanded("noise")
+    assert set(produced(printed, keys)) <= set(keys)
+    assert printed["noise"]["measured"]
+    assert [group["runs"] for group in printed["groups"]] == [3, 3]
+
+
+def test_check(repo: Git, call: Caller) -> None:
+    lab = Lab(repo)
+    lab.run(1.0, description="raise the learning rate from 0.1 to 0.4")
+    repo("config", "exprag.metric", "loss")
+    check("check", call.json("check", "raise the learning rate from 0.1 to 0.4"))
+
+
+def test_replicate(repo: Git, call: Caller) -> None:
+    script = "import random; print('---'); print('loss:', random.random())"
+    run = call("run", "--json", "--", "python3", "-c", script).data["run"]
+    printed = call.json("replicate", run, "-n", "2")
+    keys = expanded("replicate")
+    assert set(produced(printed, keys)) <= set(keys)
+    assert len(printed["replicates"]) == 3

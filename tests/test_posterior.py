@@ -319,6 +319,15 @@ def test_noise_over_decades_is_told_at_the_champion() -> None:
     assert found.interval[0] < found.gain < found.interval[1]
 
 
+def test_a_value_below_zero_among_replicates_is_no_logarithm() -> None:
+    rng = random.Random(4)
+    log = Log()
+    for center in (300.0, 30.0, 3.0):
+        log.many(f"{center}", [center * math.exp(rng.gauss(0, 0.02)) for _ in range(5)])
+    log.many("odd", [-1.0, 5.0])
+    assert log.fit().champion is not None
+
+
 def test_thousands_of_configurations_are_answered_whether_looked_at_together_or_not() -> None:
     rng = random.Random(1)
     log = Log()

@@ -50,9 +50,10 @@ def _is_skill(path: Path) -> bool:
 
 
 _TEXT = r"""description: >-
-  Record, find, compare and restore experiments in this git repository with `git exp`. Use it
-  before and after every training run or benchmark, and whenever somebody asks which run was
-  best, what changed between runs, what was tried before, or wants the code of a run back.
+  Record, find, judge, compare and restore experiments in this git repository with `git exp`. Use
+  it before and after every training run or benchmark, and whenever somebody asks which run was
+  best and whether it really is, what changed between runs, whether an idea was tried before, what
+  to do next, or wants the code of a run back.
 ---
 
 # Experiments with `git exp`
@@ -129,6 +130,44 @@ git exp metrics latest
 git exp status
 ```
 
+## Think before a run, and judge after it
+
+Start with the brief: goal, champion, what failed for good, what is unresolved, what to do next.
+
+```sh
+git exp context
+```
+
+Was this tried before? Ask before you spend a run: in words, as parameters, or about the work tree
+as it is (changes that are not committed are part of the plan).
+
+```sh
+git exp check "raise the learning rate from 0.4 to 0.6"
+git exp check --param learning_rate=0.3 --param batch_size=64
+```
+
+`allow`: go on. `caution`: read the evidence first. `block` (exit code 2 with `--fail-on-similar`):
+do something else, unless you want a replicate (`--mode replicate`).
+
+Is it really better? A single run is a draw. How much do replicates differ, what should be done
+about a run, and which code is to be run again with other seeds?
+
+```sh
+git exp noise
+git exp decide latest
+git exp replicate best:acc -n 2
+```
+
+Only P(better) of 0.95 or more is a win (`promote`); `provisional` means that noise is unmeasured,
+so replicate the champion first. With `git exp init --metric acc --goal max` a decision follows
+every `git exp run`.
+
+What happened since yesterday, and what is next?
+
+```sh
+git exp report --since yesterday --markdown
+```
+
 ## Bring code back
 
 `checkout` refuses to overwrite local changes; with `--save` it keeps them first, and `-` brings
@@ -171,6 +210,12 @@ git exp run --name wide --param learning_rate=0.05 --tag sweep -m "wider layer" 
   `Experiment(NAME, params={...}).track({"step": 1, "loss": 0.5}, note="what it means")`; or as a
   JSON object written to the file that `$GITEXP_SUMMARY` names; or as last lines of output
   `acc: 0.93` after a line `---`.
+
+A run that happened outside is recorded afterwards, with the work tree as its code:
+
+```sh
+git exp record elsewhere --metric acc=0.91 --param learning_rate=0.3 --status keep
+```
 
 Afterwards say what came of it, so that nobody tries the same twice:
 

@@ -27,6 +27,10 @@ IGNORED = (
 """Names, or paths from the top where there is a slash, of what does not change what runs."""
 
 
+_MANY = 1_000
+"""A look-up takes 2 us, so does reading two rows of all."""
+
+
 class Code:
     """Digests of the code that matters, by tree; those that were made once are remembered."""
 
@@ -46,8 +50,7 @@ class Code:
             trees: Ids of 20 bytes.
         """
         wanted = set(trees)
-        sql = "SELECT tree, digest FROM code WHERE rules = ?"
-        known = {t: d for t, d in self._cache.execute(sql, (self._rules,)) if t in wanted}
+        known = self._remembered(wanted)
         missing = [tree.hex() for tree in wanted.difference(known)]
         if missing:
             made = code_digests(self._repository, missing, self.ignored)
@@ -55,6 +58,16 @@ class Code:
             self._remember(new)
             known |= new
         return known
+
+    def _remembered(self, wanted: set[bytes]) -> dict[bytes, bytes]:
+        """Return the digests that were made before; many are read in one go."""
+        sql = "SELECT tree, digest FROM code WHERE rules = ?"
+        if len(wanted) > _MANY:
+            found = self._cache.execute(sql, (self._rules,)).fetchall()
+            return {tree: digest for tree, digest in found if tree in wanted}
+        sql += " AND tree = ?"
+        rows = (self._cache.execute(sql, (self._rules, tree)).fetchone() for tree in wanted)
+        return {row[0]: row[1] for row in rows if row is not None}
 
     def _remember(self, new: dict[bytes, bytes]) -> None:
         rows = [(tree, self._rules, digest) for tree, digest in new.items()]

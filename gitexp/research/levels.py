@@ -23,8 +23,8 @@ from gitexp.research.effects import (
     shares_of,
     typical,
 )
-from gitexp.research.history import LARGEST, History, Scale, ordered
-from gitexp.research.noise import CUT, cut, draws
+from gitexp.research.history import History, Scale, ordered
+from gitexp.research.noise import CUT, SMALLEST, cut, draws
 
 _REACH = 1e9
 """Levels further off, in typical differences, stand for infinitely far."""
@@ -100,7 +100,7 @@ class Levels:
         """
         self._layout = layout
         self._correlation = correlation
-        self.sd = max(sd, layout.typical / _REACH, 1 / LARGEST)
+        self.sd = max(sd, layout.typical / _REACH, SMALLEST)
         self._reach = _REACH * max(self.sd, layout.typical)
         observed = [self._observed(name) for name in layout.order]
         gaps = [min(abs(gap), self._reach) for gap in layout.gaps]

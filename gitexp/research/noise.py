@@ -55,6 +55,8 @@ _GROUPS = 300
 """Groups by which noise is estimated: those with the most runs."""
 _PAIRED = 60
 """Groups among which pairs are looked for."""
+SMALLEST = 1e-120
+"""Standard deviations are at least this: their squares can be divided by."""
 _TINY = 1e-12
 _KNOWN = 40.0
 """Degrees of freedom from which noise counts as known."""
@@ -160,6 +162,7 @@ def estimate_noise(
     total = squares(numbers)
     prior = min(PRIOR_PART * assumed(differences), PRIOR_MOST * math.sqrt(total) / degrees)
     variance = (PRIOR_DEGREES * prior**2 + total) / (PRIOR_DEGREES + degrees)
+    variance = max(variance, SMALLEST**2)
     pairs = [] if proportional else [found[name] for name in names[:_PAIRED]]
     correlation = _correlation(pairs, variance)
     return NoiseEstimate(
@@ -170,7 +173,8 @@ def estimate_noise(
 def assumed(differences: Iterable[float]) -> float:
     """Return the scale that is assumed where nothing is measured, greater than 0."""
     sizes = sorted(abs(difference) for difference in differences if difference)
-    return sizes[(len(sizes) - 1) // 4] / _QUARTILE_OF_NOISE if sizes else _TINY
+    found = sizes[(len(sizes) - 1) // 4] / _QUARTILE_OF_NOISE if sizes else _TINY
+    return max(found, SMALLEST)
 
 
 def resolution(values: Iterable[float]) -> float:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import xxhash
 
 from gitexp.git.history import EMPTY_TREE
-from gitexp.index.observe import Observed
+from gitexp.index.observe import Near, Observed
 from gitexp.memory import Memory
 from gitexp.research.ancestry import Ancestry
 from gitexp.research.code import Code
@@ -54,9 +54,18 @@ class Observation(NamedTuple):
     seed: int | float | None
 
 
-def observe(memory: Memory, goal: GoalMetric, cache: sqlite3.Connection) -> list[Observation]:
-    """Return all runs as observations of the goal metric, in the order of their starts."""
-    rows = memory.observed(goal.metric, goal.column)
+def observe(
+    memory: Memory, goal: GoalMetric, cache: sqlite3.Connection, near: Near | None = None
+) -> list[Observation]:
+    """Return runs as observations of the goal metric, in the order of their starts.
+
+    Args:
+        memory: Whose.
+        goal: The goal metric.
+        cache: Remembers trees and commits.
+        near: Which runs; all by default.
+    """
+    rows = memory.observed(goal.metric, goal.column, near)
     trees = {row.tree for row in rows if row.tree is not None}
     digests = Code(memory.repository, cache).digests(trees - {_EMPTY})
     digest = xxhash.xxh3_128_digest

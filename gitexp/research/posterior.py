@@ -39,7 +39,7 @@ from gitexp.research.effects import (
     Normal,
 )
 from gitexp.research.goal import GoalMetric
-from gitexp.research.history import History, Scale, core_of, has_value
+from gitexp.research.history import History, Scale, core_of, has_value, values_of
 from gitexp.research.levels import Layout, Levels, least
 from gitexp.research.noise import estimate_noise
 from gitexp.research.observations import Observation
@@ -116,12 +116,12 @@ class Posterior:
         """Fit; see `fit`."""
         self.goal = goal
         self._history = history
-        values = list(history.means.values())
         core = core_of(history, lower=goal.lower)
         means, bases = history.means, history.bases
         based = ((name, bases.get(name)) for name in core if name in means)
         differences = [means[name] - means[base] for name, base in based if base in means]
         replicated = {name: runs for name, runs in history.runs.items() if len(runs) > 1}
+        values = [*means.values(), *(v for runs in replicated.values() for v in values_of(runs))]
         self.estimate_of_noise = estimate_noise(replicated, values, differences)
         self._scale = _make_scale(goal, values, proportional=self.estimate_of_noise.proportional)
         self._layout = Layout(core, history, self._scale)
@@ -167,6 +167,17 @@ class Posterior:
     def base(self, configuration: bytes) -> bytes | None:
         """Return the base of a configuration, or else the best when it was first run."""
         return self._history.bases.get(configuration)
+
+    def led_to(self, configuration: bytes, other: bytes) -> bool:
+        """Say whether a configuration is among the bases that another one was derived from."""
+        met: set[bytes] = set()
+        base = self._history.bases.get(other)
+        while base is not None and base not in met:
+            if base == configuration:
+                return True
+            met.add(base)
+            base = self._history.bases.get(base)
+        return False
 
     def is_eligible(self, configuration: bytes) -> bool:
         """Say whether a configuration may be champion."""

@@ -4,6 +4,7 @@ What a run is compared with is the champion; the champion itself, with the best 
 
 * *Promote* comes before *retest*: what is better than the champion beyond noise is the champion,
   whatever it was derived from.
+* What the champion was derived from is no loss, but nothing is left to be done about it.
 * *Retry* must pay: one more run of the configuration is worth its knowledge gradient, and the same
   time spent on the first run of another idea what the project's own effects promise
   (`Posterior.going_rate`). It is tried again where it is worth at least as much, and where the
@@ -40,7 +41,7 @@ RULES = "gitexp 1"
 
 PROBABLE = 0.75
 IMPROBABLE = 0.2
-_ENOUGH_DEGREES = 2.0
+_ENOUGH_DEGREES = 3.0
 """Degrees of freedom from which the first configuration need not be run again."""
 _FEW = 2
 """Replicates that are worth their cost whatever they bring: they settle the matter."""
@@ -209,7 +210,7 @@ def _compared(case: Case, comparison: Comparison, over_base: float | None) -> _R
     """Return the ruling on a run that has a value, by the table in docs/research.md."""
     posterior, name = case.posterior, case.seen.configuration
     p = comparison.p_better
-    if not posterior.noise.measured and comparison.gain > 0:
+    if not posterior.noise.measured and (p > 0.5 or comparison.gain > 0):  # noqa: PLR2004
         return _unmeasured(posterior, name, comparison)
     if p >= LIKELY:
         return _promoted(posterior, name)
@@ -217,9 +218,12 @@ def _compared(case: Case, comparison: Comparison, over_base: float | None) -> _R
         return _retest(over_base)
     if p >= PROBABLE:
         return _replicated(posterior, name, comparison)
-    if p < IMPROBABLE:
-        return _abandoned(f"The run is unlikely to be better: P = {p:.2f}.")
-    return _doubtful(case, comparison)
+    if p >= IMPROBABLE:
+        return _doubtful(case, comparison)
+    said = f"The run is unlikely to be better: P = {p:.2f}."
+    if _is_step(case):
+        said = "The champion was derived from this run and has gone beyond it."
+    return _abandoned(said)
 
 
 def _unmeasured(posterior: Posterior, name: bytes, comparison: Comparison) -> _Ruling:
@@ -243,8 +247,17 @@ def _promoted(posterior: Posterior, name: bytes) -> _Ruling:
     return _Ruling("promote", "high", said, "Keep it, and go on from its code.")
 
 
+def _is_step(case: Case) -> bool:
+    """Say whether what leads was derived from the run."""
+    name = case.seen.configuration
+    other = case.posterior.against(name)
+    return other is not None and case.posterior.led_to(name, other)
+
+
 def _is_elsewhere(case: Case) -> bool:
     """Say whether a gain was found over something else than what leads now."""
+    if _is_step(case):
+        return False
     name = case.seen.configuration
     retest = case.novelty is not None and case.novelty.classification == "retest_on_new_base"
     base = case.posterior.base(name)

@@ -227,6 +227,7 @@ def main() -> None:
     parser.add_argument("--repositories", type=Path, help="folder of bare repositories")
     parser.add_argument("--rows", type=int, default=10_000, help="of each ledger at most")
     parser.add_argument("--commits", type=int, default=100_000, help="of each repository at most")
+    parser.add_argument("--since", type=int, default=1200, help="pull requests shown apart")
     parser.add_argument("--speed", type=int, default=0, metavar="RUNS", help="time so many runs")
     parser.add_argument("--only", choices=("ledgers", "features", "repositories", "speed"))
     args = parser.parse_args()
@@ -246,7 +247,7 @@ def main() -> None:
         print("\n".join(report_features(args.ledgers)), flush=True)
     if args.repositories and args.only in (None, "repositories"):
         print("\n#### Real diffs\n")
-        for line in evaluate_repositories(args.repositories, args.commits):
+        for line in evaluate_repositories(args.repositories, args.commits, args.since):
             print(line, flush=True)
     if args.speed:
         print("\n#### Speed\n")

@@ -5,6 +5,7 @@ first parent, is written as a run whose snapshot has that base; then every run i
 before it. Truth is made without gitexp: two changes are the same patch where ``git patch-id
 --stable`` says so of what git diffs of the files that matter, or where they add and remove the
 same lines, white space and comments behind ``#`` apart. Code is the same where those files are.
+That second sense is what the guard means too, but it is made of lines by a search for ``#``.
 """
 
 from __future__ import annotations
@@ -133,7 +134,10 @@ def _change(path: Path, number: int, head: str, base: str) -> Change | None:
 
 
 def _lines(diff: bytes) -> str:
-    """Return a digest of which lines come and go in which file, without spaces and comments."""
+    """Return a digest of which lines come and go in which file, without spaces and comments.
+
+    A line of which only the comment changes comes and goes, and so does not count.
+    """
     counts: Counter[str] = Counter()
     name = ""
     for line in diff.decode("utf-8", "replace").split("\n"):
@@ -144,8 +148,8 @@ def _lines(diff: bytes) -> str:
                 "", line[1:].partition("#")[0] if name.endswith(_HASHED) else line[1:]
             )
             if text:
-                counts[f"{name}{line[0]}{text}"] += 1
-    listed = "\n".join(f"{count} {line}" for line, count in sorted(counts.items()))
+                counts[f"{name} {text}"] += 1 if line[0] == "+" else -1
+    listed = "\n".join(f"{count} {line}" for line, count in sorted(counts.items()) if count)
     return hashlib.sha256(listed.encode()).hexdigest() if listed else ""
 
 
@@ -166,8 +170,14 @@ def _is_excluded(path: str) -> bool:
     return _EXCLUDED_PATH.search(path) is not None
 
 
-def evaluate_repositories(folder: Path, limit: int) -> Iterator[str]:
-    """Yield the lines of the section on real diffs."""
+def evaluate_repositories(folder: Path, limit: int, since: int) -> Iterator[str]:
+    """Yield the lines of the section on real diffs.
+
+    Args:
+        folder: Of bare repositories.
+        limit: Changes of one repository at most.
+        since: Pull requests from this number on have a line of their own.
+    """
     yield (
         "| repository | changes | same patch: recall | moved base: retest | same patch: precision"
         " | same code: recall | same code: precision | ms a run |"
@@ -180,9 +190,8 @@ def evaluate_repositories(folder: Path, limit: int) -> Iterator[str]:
         yield from _evaluate(
             f"{name} @ {git_output(path, 'rev-parse', '--short', 'HEAD').strip()}", path, changes
         )
-        late = [change for change in changes if change.number >= 1200]
-        if "senpai" in name and late:
-            yield from _evaluate(f"{name}, pull requests from 1200", path, changes, 1200)
+        if any(change.number < since <= changes[-1].number for change in changes):
+            yield from _evaluate(f"{name}, from {since}", path, changes, since)
 
 
 def _evaluate(name: str, path: Path, changes: Sequence[Change], since: int = 0) -> Iterator[str]:

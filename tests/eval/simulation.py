@@ -36,12 +36,18 @@ REPORTED = 1000
 
 @dataclass(frozen=True)
 class Score:
-    """What one policy made of one session, gains in typical effects."""
+    """What one policy made of one session, gains in typical effects.
+
+    Attributes:
+        moves: How often another configuration was gone on from, promoted or not.
+        lost: True value lost by moves to something worse.
+    """
 
     promotions: int
     false_promotions: int
     moves: int
     false_moves: int
+    lost: float
     regret: float
     judged: tuple[tuple[float, float, bool], ...]
 
@@ -55,6 +61,7 @@ def play(policy: Policy, setting: Setting, seed: int) -> Score:
         false_promotions=sum(new.truth <= old.truth for new, old in played.promoted),
         moves=len(played.moves),
         false_moves=sum(new.truth <= old.truth for new, old in played.moves),
+        lost=sum(max(0.0, old.truth - new.truth) for new, old in played.moves),
         regret=session.best_possible() - played.champion.truth,
         judged=tuple(played.judged),
     )
@@ -129,7 +136,7 @@ def _scores(results: Results, name: str) -> list[Score]:
 
 def _overall(results: Results, names: Sequence[str]) -> str:
     columns = ["policy", "promotions", "false, share", "false per session"]
-    columns += ["moves to worse per session", "regret", "regret less gitexp's"]
+    columns += ["moves to worse per session", "lost by them", "regret", "regret less gitexp's"]
     lines = [f"| {' | '.join(columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
     ours = _scores(results, names[-1])
     for name in names:
@@ -144,6 +151,7 @@ def _overall(results: Results, names: Sequence[str]) -> str:
             f"| {sum(false) / max(1, promotions):.3f} "
             f"| {statistics.fmean(false):.2f} ({few:.2f} to {many:.2f}) "
             f"| {statistics.fmean(score.false_moves for score in scores):.2f} "
+            f"| {statistics.fmean(score.lost for score in scores):.2f} "
             f"| {statistics.fmean(score.regret for score in scores):.2f} "
             f"| {statistics.fmean(gaps):.2f} ({low:.2f} to {high:.2f}) |"
         )
