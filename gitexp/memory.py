@@ -81,6 +81,7 @@ class Memory(Kept, Tabular):
         """
         super().__init__(repository)
         self._progress = progress
+        self._observed: dict[tuple[str, str, Near | None], list[Observed]] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> Memory:
@@ -109,6 +110,7 @@ class Memory(Kept, Tabular):
         for name in ("_live", "_index", "_search"):
             self.__dict__.pop(name, None)
         self._met.clear()
+        self._observed.clear()
 
     def reindex(self) -> int:
         """Make the index anew from the shards; return how many runs it holds."""
@@ -200,9 +202,12 @@ class Memory(Kept, Tabular):
 
         if column not in COLUMNS:
             raise UsageError(f"A metric has no {column!r}.", f"Use one of {', '.join(COLUMNS)}.")
-        answers = self._search.each(lambda db: observe(db, metric, column, near))
-        found = [row for answer in answers for row in answer]
-        return sorted(found, key=lambda row: (row.started, row.id))
+        asked = (metric, column, near)
+        if asked not in self._observed:
+            answers = self._search.each(lambda db: observe(db, metric, column, near))
+            found = [row for answer in answers for row in answer]
+            self._observed[asked] = sorted(found, key=lambda row: (row.started, row.id))
+        return self._observed[asked]
 
     def ask(
         self, sql: str, parameters: Sequence[str | bytes | float] = ()

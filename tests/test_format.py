@@ -23,8 +23,10 @@ def test_the_example_is_what_git_prints(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "struct",
-    [RunFact, EndFact, RemarkFact, TombstoneFact, GitState, Summary, SeriesLine]
-    + [DecisionFact, Comparison, Noise, Novelty, Evidence],
+    [
+        *(RunFact, EndFact, RemarkFact, TombstoneFact, GitState, Summary, SeriesLine),
+        *(DecisionFact, Comparison, Noise, Novelty, Evidence),
+    ],
 )
 def test_every_field_is_named_on_the_page(struct: type[msgspec.Struct]) -> None:
     named = set(re.findall(r"`([a-z_]+)`", PAGE.read_text()))

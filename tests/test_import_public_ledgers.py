@@ -66,8 +66,8 @@ COUNTS = {
 @pytest.mark.parametrize("name", COUNTS)
 def test_each_ledger_is_read_as_counted(name: str) -> None:
     reading = read_source(LEDGERS / name)
-    goal = suggest_goal(reading, {})
-    goal = (None, None) if goal is None else (goal.metric, goal.word)
+    found = suggest_goal(reading, {})
+    goal = (None, None) if found is None else (found.metric, found.word)
     counts = (len(reading.runs), len(reading.bad), len(reading.unfinished))
     assert (*counts, *goal) == COUNTS[name]
 

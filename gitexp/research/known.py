@@ -88,6 +88,9 @@ class Known:
         """
         self._memory = memory
         self._judge = judge
+        # Of this object, not of its class: what is remembered must go with it.
+        self._outcome_and_why = functools.lru_cache(maxsize=4096)(self._judged)
+        self._frequency_of = functools.lru_cache(maxsize=4096)(self._counted)
         self.aliases = Aliases.of(memory.repository)
         rows = memory.observed(goal.metric, goal.column) if goal else memory.observed("", "last")
         self.rows: Mapping[bytes, Observed] = {row.id: row for row in rows}
@@ -132,8 +135,7 @@ class Known:
             found |= {run: unpack(packed, dictionary) for run, packed, dictionary in rows}
         return {run: found[run] for run in wanted if run in found}
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - as long as the guard
-    def _outcome_and_why(self, run: bytes) -> tuple[Outcome, str]:
+    def _judged(self, run: bytes) -> tuple[Outcome, str]:
         row = self.rows[run]
         outcome: Literal["success", "failure", "unresolved", "crash"]
         if row.status in ("running", "unknown"):
@@ -191,9 +193,11 @@ class Known:
         query = any_of(phrase for word in found for phrase in self._phrases(word))
         return [run for (run,) in self._memory.ask(CANDIDATES, [query, limit])] if query else []
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - as long as the guard
     def frequency(self, word: str) -> int:
         """Return how many runs have a word in their texts, in any of its forms."""
+        return self._frequency_of(word)
+
+    def _counted(self, word: str) -> int:
         query = any_of(self._phrases(word))
         return sum(count for (count,) in self._memory.ask(HAVING, [query])) if query else 0
 
