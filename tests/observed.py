@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from gitexp.research.belief.posterior import Posterior, fit
 from gitexp.research.goal import GoalMetric
 from gitexp.research.observations import Observation
-from gitexp.research.posterior import Posterior, fit
 
 LOWER = GoalMetric("loss", lower=True, by="last", minimum=None, source="option")
 HIGHER = GoalMetric("acc", lower=False, by="last", minimum=None, source="option")

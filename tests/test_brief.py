@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gitexp.errors import UsageError
 from gitexp.records.facts import Failure
-from gitexp.research.brief import (
+from gitexp.research.overview.brief import (
     LEAST_TOKENS,
     Brief,
     brief,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitexp.research.brief import estimated_tokens
+from gitexp.research.overview.brief import estimated_tokens
 from tests.full_store import Caller
 from tests.lab import Lab
 from tests.support import Git

@@ -15,8 +15,8 @@ from gitexp.git.repository import Repository
 from gitexp.records.decision import DecisionFact, Novelty
 from gitexp.records.facts import Failure, decode_fact, encode_fact
 from gitexp.research import decisions
+from gitexp.research.belief.posterior import Posterior
 from gitexp.research.goal import GoalMetric
-from gitexp.research.posterior import Posterior
 from gitexp.research.rules import Case, judge
 from tests.lab import Lab
 from tests.observed import HIGHER, LOWER, Log, known_noise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gitexp.research.goal import GoalMetric
-from gitexp.research.lineage import lineages
 from gitexp.research.observations import Observation
+from gitexp.research.overview.lineage import lineages
 
 LOWER = GoalMetric("loss", True, "best", None, "option")
 HIGHER = GoalMetric("acc", False, "best", None, "option")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitexp.research.distributions import (
+from gitexp.research.belief.distributions import (
     Mixture,
     chi_square_cdf,
     chi_square_quantile,
     normal_cdf,
 )
-from gitexp.research.noise import (
+from gitexp.research.belief.noise import (
     NoiseEstimate,
     assumed,
     draws,

@@ -16,11 +16,11 @@ from gitexp.experiment import Experiment
 from gitexp.git.repository import Repository
 from gitexp.memory import Memory
 from gitexp.records.facts import Failure
-from gitexp.research import novelty
 from gitexp.research.cache import NAME, open_cache, open_in_memory, with_cache
-from gitexp.research.changes import Changes
 from gitexp.research.goal import goal_metric
-from gitexp.research.novelty import POLICIES, Finding, Guard, Mode, Plan
+from gitexp.research.guard import novelty
+from gitexp.research.guard.changes import Changes
+from gitexp.research.guard.novelty import POLICIES, Finding, Guard, Mode, Plan
 from gitexp.research.observations import Observation
 from gitexp.snapshot import Limits, planned_tree
 from tests.support import Git

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from gitexp.git.patches import Base, FileChange, base_of_tree, bases, changed_files
 from gitexp.git.repository import Repository
-from gitexp.research.aliases import Aliases
-from gitexp.research.patch import SKETCH, Patch, bands, likeness, patch_of, sketch_of
-from gitexp.research.structure import from_edits
-from gitexp.research.tokens import _read_from, _Reader, kind_of, split_lines
+from gitexp.research.guard.aliases import Aliases
+from gitexp.research.guard.patch import SKETCH, Patch, bands, likeness, patch_of, sketch_of
+from gitexp.research.guard.structure import from_edits
+from gitexp.research.guard.tokens import _read_from, _Reader, kind_of, split_lines
 from tests.support import Git
 
 BASE = """\

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitexp.research.belief.posterior import fit
 from gitexp.research.observations import Observation
-from gitexp.research.posterior import fit
 from tests.observed import HIGHER, LOWER, Log, known_noise, named
 
 

@@ -11,7 +11,7 @@ from gitexp.errors import UsageError
 from gitexp.git.history import EMPTY_TREE
 from gitexp.records.facts import EndFact, Failure, RemarkFact, RunFact, TombstoneFact
 from gitexp.research.goal import goal_metric
-from gitexp.research.registry import Registry, load
+from gitexp.research.overview.registry import Registry, load
 from tests.full_store import BEGIN, BY, END, write_facts
 from tests.lab import Lab, summary
 from tests.support import Git

@@ -28,7 +28,7 @@ def packet(**more: Any) -> dict[str, Any]:
         ("measure_noise", "git exp replicate cccccccccccc -n 3"),
         ("retry", "git exp replicate aaaaaaaaaaaa -n 1"),
         ("branch_followup", "git exp checkout aaaaaaaaaaaa"),
-        ("abandon", "git exp verdict aaaaaaaaaaaa discard"),
+        ("abandon", "git exp checkout cccccccccccc"),
         ("fix_and_retry", "git exp checkout aaaaaaaaaaaa"),
         ("investigate_crash", "git exp show aaaaaaaaaaaa"),
         (

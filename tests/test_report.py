@@ -12,7 +12,7 @@ import pytest
 from gitexp.errors import GitexpError, UsageError
 from gitexp.records.facts import Failure, RemarkFact
 from gitexp.render.report_text import report_markdown
-from gitexp.research.report import Report, report
+from gitexp.research.overview.report import Report, report
 from tests.full_store import BY, END, HOSTILE, is_harmless, write_facts
 from tests.lab import Lab
 from tests.support import Git

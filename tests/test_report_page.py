@@ -15,7 +15,7 @@ import pytest
 
 from gitexp.records.facts import Failure
 from gitexp.render.report_page import report_page
-from gitexp.research.report import report
+from gitexp.research.overview.report import report
 from tests.full_store import HOSTILE, is_harmless
 from tests.lab import Lab
 from tests.support import Git

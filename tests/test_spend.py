@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitexp.research.shown import Row
-from gitexp.research.spend import NO_FAMILY, OTHERS, spend
+from gitexp.research.overview.shown import Row
+from gitexp.research.overview.spend import NO_FAMILY, OTHERS, spend
 
 DAY = 86_400 * 10**6
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitexp.git.repository import Repository
-from gitexp.research.aliases import Aliases
-from gitexp.research.patch import edits_of
-from gitexp.research.structure import (
+from gitexp.research.guard.aliases import Aliases
+from gitexp.research.guard.patch import edits_of
+from gitexp.research.guard.structure import (
     SettingChange,
     Settings,
     from_edits,
@@ -20,8 +20,8 @@ from gitexp.research.structure import (
     residue,
     symbol_of,
 )
-from gitexp.research.text import marked_words
-from gitexp.research.values import number_of, shown, value_of
+from gitexp.research.guard.text import marked_words
+from gitexp.research.guard.values import number_of, shown, value_of
 from tests.support import Git
 
 ALIASES = Aliases()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitexp.research.aliases import Aliases
-from gitexp.research.text import inverse_frequency, likeness, marked_words, words
+from gitexp.research.guard.aliases import Aliases
+from gitexp.research.guard.text import inverse_frequency, likeness, marked_words, words
 
 ALIASES = Aliases()
 

@@ -38,9 +38,9 @@ _git_exp ()
         fi
     done
     case "$command" in
-    '') __git_exp_reply "$(__git_exp_words 'run note tag verdict log show best compare metrics plot export diff status watch checkout push pull init hook skill completion verify reindex rm gc archive recover')"; return ;;
+    '') __git_exp_reply "$(__git_exp_words 'run record replicate import note tag verdict log show best compare metrics plot export diff status watch check decide noise report context memorylab checkout push pull init hook skill completion verify reindex rm gc archive recover')"; return ;;
     run)
-        options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --budget --pattern --parent --json'
+        options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --parent --pattern --no-decision --budget --json'
         values=''
         kind=command
         case "$prev" in
@@ -52,9 +52,55 @@ _git_exp ()
         --param) return ;;
         --seed) return ;;
         --input) kind=file ;;
+        --parent) kind=run values= ;;
+        --pattern) return ;;
+        --budget) return ;;
+        esac
+        ;;
+    record)
+        options='-h --help -m --description --hypothesis --family --tag --param --seed --input --parent --pattern --no-decision --metric --summary --log --status --error --duration --file --command --json'
+        values=''
+        kind=command
+        case "$prev" in
+        -m|--description) return ;;
+        --hypothesis) return ;;
+        --family) return ;;
+        --tag) return ;;
+        --param) return ;;
+        --seed) return ;;
+        --input) kind=file ;;
+        --parent) kind=run values= ;;
+        --pattern) return ;;
+        --metric) return ;;
+        --summary) kind=file ;;
+        --log) kind=file ;;
+        --status) kind=values values='keep discard crash finished failed crashed interrupted timeout' ;;
+        --error) return ;;
+        --duration) return ;;
+        --file) kind=file ;;
+        --command) return ;;
+        esac
+        ;;
+    replicate)
+        options='-h --help -n --seeds --link --budget --pattern --no-decision --json'
+        values=''
+        kind=command
+        case "$prev" in
+        -n) return ;;
+        --seeds) return ;;
+        --link) kind=file ;;
         --budget) return ;;
         --pattern) return ;;
-        --parent) kind=run values= ;;
+        esac
+        ;;
+    import)
+        options='-h --help --format --map --header --skip-bad --dry-run --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --format) kind=values values='table jsonl memorylab pi exprag' ;;
+        --map) return ;;
+        --header) return ;;
         esac
         ;;
     note)
@@ -182,6 +228,75 @@ _git_exp ()
         kind=run
         case "$prev" in
         --interval) return ;;
+        esac
+        ;;
+    check)
+        options='-h --help -m --description --hypothesis --family --tag --param --seed --diff --no-diff --mode --limit --metric --min --max --fail-on-similar --json'
+        values=''
+        kind=command
+        case "$prev" in
+        -m|--description) return ;;
+        --hypothesis) return ;;
+        --family) return ;;
+        --tag) return ;;
+        --param) return ;;
+        --seed) return ;;
+        --mode) kind=values values='explore exploit replicate' ;;
+        --limit) return ;;
+        --metric) return ;;
+        esac
+        ;;
+    decide)
+        options='-h --help --all --metric --min --max --dry-run --markdown --json'
+        values=''
+        kind=run
+        case "$prev" in
+        --metric) return ;;
+        esac
+        ;;
+    noise)
+        options='-h --help --min --max --json'
+        values=''
+        kind=none
+        ;;
+    report)
+        options='-h --help --since --metric --min --max --markdown --html -o --output --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --since) return ;;
+        --metric) return ;;
+        --html) kind=file ;;
+        -o|--output) kind=file ;;
+        esac
+        ;;
+    context)
+        options='-h --help --tokens --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --tokens) return ;;
+        esac
+        ;;
+    memorylab)
+        options='-h --help --json --description --tags --family --mode --threshold --limit --fail-on-similar --status --hypothesis --notes --log --summary --error --skip-archive --report --since-hours --output'
+        values='init check log report'
+        kind=values
+        case "$prev" in
+        --description) return ;;
+        --tags) return ;;
+        --family) return ;;
+        --mode) kind=values values='explore exploit replicate' ;;
+        --threshold) return ;;
+        --limit) return ;;
+        --status) kind=values values='keep discard crash' ;;
+        --hypothesis) return ;;
+        --notes) return ;;
+        --log) kind=file ;;
+        --summary) kind=file ;;
+        --error) return ;;
+        --since-hours) return ;;
+        --output) kind=file ;;
         esac
         ;;
     checkout)

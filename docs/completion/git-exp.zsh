@@ -16,6 +16,9 @@ _git-exp () {
   local -a commands
   commands=(
     'run:run a command and record it as a run'
+    'record:record a run that happened outside'
+    'replicate:run the exact code of a run again, with new seeds'
+    'import:make runs of what another tool or a ledger recorded'
     'note:add a comment to a run'
     'tag:add or remove tags of a run'
     'verdict:say whether a run is to keep or to discard'
@@ -29,6 +32,12 @@ _git-exp () {
     'diff:compare the code, parameters and metrics of two runs'
     'status:show runs in progress and what the store holds'
     'watch:watch runs in progress, live'
+    'check:say whether an idea was tried, and how that went'
+    'decide:say what to do next about runs, and write it down'
+    'noise:show how much replicates differ, and what another run would buy'
+    'report:tell what won, what broke, what to do next, what it cost'
+    'context:print the brief for a coding agent'
+    'memorylab:MemoryLab'\''s own commands: init, check, log, report'
     'checkout:bring the code of a run back'
     'push:add runs to a remote'
     'pull:bring the runs of a remote'
@@ -74,10 +83,65 @@ _git-exp () {
         '*--param[a parameter; VALUE is JSON or else text, dots in KEY nest; may be repeated]:KEY=VALUE: ' \
         '(--seed)--seed[seed of the random numbers]:N: ' \
         '*--input[data whose fingerprint is recorded; may be repeated]:PATH:_files' \
-        '(--budget)--budget[end it after this time\: 300s, 5m, 1h]:TIME: ' \
-        '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
         '(--parent)--parent[the run that this one continues]:RUN:__git_exp_runs' \
+        '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
+        '(--no-decision)--no-decision[do not say what to do next about the run]' \
+        '(--budget)--budget[end it after this time\: 300s, 5m, 1h]:TIME: ' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    record)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-m --description)-m[what is tried]:TEXT: ' \
+        '(-m --description)--description[what is tried]:TEXT: ' \
+        '(--hypothesis)--hypothesis[what is expected, and why]:TEXT: ' \
+        '(--family)--family[the line of ideas that it belongs to]:NAME: ' \
+        '*--tag[a label; may be repeated]:TAG: ' \
+        '*--param[a parameter; VALUE is JSON or else text, dots in KEY nest; may be repeated]:KEY=VALUE: ' \
+        '(--seed)--seed[seed of the random numbers]:N: ' \
+        '*--input[data whose fingerprint is recorded; may be repeated]:PATH:_files' \
+        '(--parent)--parent[the run that this one continues]:RUN:__git_exp_runs' \
+        '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
+        '(--no-decision)--no-decision[do not say what to do next about the run]' \
+        '*--metric[a result; VALUE is a number, nan and inf included; may be repeated]:KEY=VALUE: ' \
+        '(--summary)--summary[results as a JSON object]:FILE:_files' \
+        '(--log)--log[its output, kept as run.log]:FILE:_files' \
+        '(--status)--status[how it ended; keep, discard and crash are verdicts, too (default\: finished)]:{keep,discard,crash,finished,failed,crashed,interrupted,timeout}:(keep discard crash finished failed crashed interrupted timeout)' \
+        '(--error)--error[what went wrong]:TEXT: ' \
+        '(--duration)--duration[how long it took\: 300s, 5m, 1h]:TIME: ' \
+        '*--file[a file to keep with the run; may be repeated]:PATH:_files' \
+        '(--command)--command[what was run, in a shell'\''s words]:LINE: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':NAME: ' \
+        && ret=0
+      ;;
+    replicate)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-n)-n[how many (default\: 1)]:K: ' \
+        '(--seeds)--seeds[these, not the next unused]:A,B,…: ' \
+        '*--link[an ignored file or folder that the command needs; may be repeated]:PATH:_files' \
+        '(--budget)--budget[end each after this time\: 300s, 5m]:TIME: ' \
+        '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
+        '(--no-decision)--no-decision[do not say what to do next about the run]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':RUN:__git_exp_runs' \
+        && ret=0
+      ;;
+    import)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--format)--format[instead of what the source looks like]:{table,jsonl,memorylab,pi,exprag}:(table jsonl memorylab pi exprag)' \
+        '*--map[what a column means; may be given several times]:COLUMN=FIELD: ' \
+        '(--header)--header[names of a table'\''s columns, instead of its first line]:A,B,…: ' \
+        '(--skip-bad)--skip-bad[leave rows out that cannot be imported]' \
+        '(--dry-run)--dry-run[say what would be done, only]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:SOURCE: ' \
         && ret=0
       ;;
     note)
@@ -248,6 +312,101 @@ _git-exp () {
         '(--until-done)--until-done[end when all watched runs have ended]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         '*:RUN:__git_exp_runs' \
+        && ret=0
+      ;;
+    check)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(-m --description)-m[the same]:TEXT: ' \
+        '(-m --description)--description[the same]:TEXT: ' \
+        '(--hypothesis)--hypothesis[what is expected, and why]:TEXT: ' \
+        '(--family)--family[the line of ideas that it belongs to]:NAME: ' \
+        '*--tag[a label; may be repeated]:TAG: ' \
+        '*--param[a parameter; VALUE is JSON or else text, dots in KEY nest; may be repeated]:KEY=VALUE: ' \
+        '(--seed)--seed[seed of the random numbers]:N: ' \
+        '(--diff --no-diff)--diff[take the work tree'\''s code for part of the idea (default\: if it is not HEAD'\''s)]' \
+        '(--diff --no-diff)--no-diff[take the work tree'\''s code for part of the idea (default\: if it is not HEAD'\''s)]' \
+        '(--mode)--mode[what the next runs are for]:{explore,exploit,replicate}:(explore exploit replicate)' \
+        '(--limit)--limit[runs to name (default 3)]:N: ' \
+        '(--metric)--metric[judge runs by this metric]:NAME: ' \
+        '(--min)--min[lower is better]' \
+        '(--max)--max[higher is better]' \
+        '(--fail-on-similar)--fail-on-similar[exit with 2 where it is blocked]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':TEXT: ' \
+        && ret=0
+      ;;
+    decide)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--all)--all[every run without a decision, or with a stale one]' \
+        '(--metric)--metric[the goal metric (default\: exprag.metric)]:NAME: ' \
+        '(--min)--min[lower is better]' \
+        '(--max)--max[higher is better]' \
+        '(--dry-run)--dry-run[write nothing]' \
+        '(--markdown)--markdown[print whole packets, as Markdown]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '*:RUN:__git_exp_runs' \
+        && ret=0
+      ;;
+    noise)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--min)--min[lower is better]' \
+        '(--max)--max[higher is better]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        ':METRIC: ' \
+        && ret=0
+      ;;
+    report)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--since)--since[a time, or a run\: what started after it]:T: ' \
+        '(--metric)--metric[what runs are judged by]:M: ' \
+        '(--min)--min[lower is better]' \
+        '(--max)--max[higher is better]' \
+        '(--markdown)--markdown[print Markdown (the default)]' \
+        '(--html)--html[write one HTML page]:FILE:_files' \
+        '(-o --output)-o[write Markdown to this file]:FILE:_files' \
+        '(-o --output)--output[write Markdown to this file]:FILE:_files' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    context)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--tokens)--tokens[length (default\: 2000)]:N: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    memorylab)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '(--description)--description[what is tried]:TEXT: ' \
+        '*--tags[separated by commas]:A,B: ' \
+        '(--family)--family[the line of ideas that it belongs to]:NAME: ' \
+        '(--mode)--mode[(default\: exploit)]:{explore,exploit,replicate}:(explore exploit replicate)' \
+        '(--threshold)--threshold[similarity from which on runs count (default\: 0.62)]:X: ' \
+        '(--limit)--limit[matches to show (default\: 3)]:N: ' \
+        '(--fail-on-similar)--fail-on-similar[exit with 2 where the decision is block]' \
+        '(--status)--status[the verdict]:{keep,discard,crash}:(keep discard crash)' \
+        '(--hypothesis)--hypothesis[what was expected]:TEXT: ' \
+        '(--notes)--notes[what else is to be remembered]:TEXT: ' \
+        '(--log)--log[(default\: run.log)]:FILE:_files' \
+        '(--summary)--summary[JSON file of metrics, which goes before the log (default\: $AUTORESEARCH_SUMMARY_PATH)]:FILE:_files' \
+        '(--error)--error[why it crashed (default\: from the log)]:TEXT: ' \
+        '(--skip-archive)--skip-archive[write no folder of the run]' \
+        '(--report)--report[write the report too]' \
+        '(--since-hours)--since-hours[hours that the report covers (default\: 16)]:H: ' \
+        '(--output)--output[write a copy to this file]:FILE:_files' \
+        ':COMMAND:(init check log report)' \
         && ret=0
       ;;
     checkout)

@@ -33,6 +33,7 @@ ENVIRONMENT = (
     ("GITEXP_GIT_DIR", "the repository of that run; set by run"),
     ("GITEXP_MODE", "disabled: nothing is recorded"),
     ("GITEXP_SHARD", "name of this clone's share of the store"),
+    ("GITEXP_SEED", "set by replicate: the seed of the new run"),
     (
         "GITEXP_SUMMARY, AUTORESEARCH_SUMMARY_PATH",
         "set by run: the file for the metrics of a command, as one JSON object; honoured if set",
@@ -41,7 +42,12 @@ ENVIRONMENT = (
 )
 SETTINGS = (
     ("exprag.goal", "min or max: the direction that is better"),
-    ("exprag.metric", "the metric that exprag.goal speaks of; without it, every one"),
+    ("exprag.metric", "the goal metric, which runs are judged by and exprag.goal speaks of"),
+    ("exprag.by", "which value of a run counts for it: best (default), last or mean"),
+    ("exprag.minimum", "the smallest gain that matters (default: a quarter of the noise)"),
+    ("exprag.ignore", "files that do not make code another code; several values"),
+    ("exprag.alias", "FROM=TO: a word that the guard takes for another; several values"),
+    ("exprag.link", "ignored paths that replicate links into its work trees; several values"),
     ("exprag.shard", "name of this clone's share of the store"),
     ("exprag.maxUntrackedFile", "largest untracked file in a snapshot (default: 1m)"),
     ("exprag.maxUntracked", "all untracked files of a snapshot together (default: 10m)"),

@@ -6,7 +6,7 @@ It goes into every session, whether or not it will be about experiments, so it c
 from __future__ import annotations
 
 from gitexp.memory import Memory
-from gitexp.research import brief as research
+from gitexp.research.overview import brief as research
 
 TOKENS = 1_000
 

@@ -1,8 +1,8 @@
 """MemoryLab's guard: has something like this been run, and may it be run again.
 
 An idea is compared by its words with every record; what is alike enough is a match, each of a
-class, and the worst class there is decides together with the mode. `gitexp.research.novelty` is
-gitexp's own guard.
+class, and the worst class there is decides together with the mode. gitexp's own guard is
+`gitexp.research.guard.novelty`.
 """
 
 from __future__ import annotations

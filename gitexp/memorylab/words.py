@@ -2,7 +2,7 @@
 
 Tables and rules are MemoryLab's, their faults included, since its verdicts follow from them: a
 decimal is split at its point, ``up`` is both what ``increase`` becomes and a stop word, and
-``swiglu`` and ``geglu`` become one word. What gitexp itself uses is `gitexp.research.text`.
+``swiglu`` and ``geglu`` become one word. What gitexp itself uses is `gitexp.research.guard.text`.
 """
 
 from __future__ import annotations

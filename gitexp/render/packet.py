@@ -42,14 +42,14 @@ def next_command(run_id: str, decision: Packet) -> str:
         change = f"git diff {old} {short(run_id)} | git apply --3way"
         return f"git exp checkout {short(champion)} && {change}"
     pattern = _COMMANDS.get(str(action))
-    return pattern.format(run=short(run_id)) if pattern else ""
+    return pattern.format(run=short(run_id), champion=short(champion)) if pattern else ""
 
 
 _COMMANDS = {
     "promote": "git exp verdict {run} keep",
     "retry": "git exp replicate {run} -n 1",
     "branch_followup": "git exp checkout {run}",
-    "abandon": "git exp verdict {run} discard",
+    "abandon": "git exp checkout {champion}",
     "fix_and_retry": "git exp checkout {run}",
     "investigate_crash": "git exp show {run}",
 }

@@ -44,7 +44,7 @@ def report_page(report: Data) -> str:
     """Return a report as an HTML document, which can be written as UTF-8.
 
     Args:
-        report: The plain form of `gitexp.research.report.Report`.
+        report: The plain form of `gitexp.research.overview.report.Report`.
     """
     style = resources.files(__package__).joinpath("report_page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -1,8 +1,8 @@
 """What a report says, part by part, in words: `report_text` and `report_page` give it a form.
 
-The report is the plain form of `gitexp.research.report.Report` (docs/reference/json.md). Headline
-first, then what to do, then why; made to be skimmed in two minutes. Texts of runs are their
-authors', cut short and not yet escaped.
+The report is the plain form of `gitexp.research.overview.report.Report` (docs/reference/json.md).
+Headline first, then what to do, then why; made to be skimmed in two minutes. Texts of runs are
+their authors', cut short and not yet escaped.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def parts(report: Data) -> Iterator[Part]:
         _board(registry),
         _unresolved(registry),
         _crashes(report.get("crashes") or ()),
-        Part("Failed for good", _failed(registry)),
+        Part(_failed_title(registry), _failed(registry)),
         Part("Lineages", _lineages(registry)),
         Part("Decisions to make again", _stale(registry)),
         _spend(report.get("spend") or {}),
@@ -217,6 +217,12 @@ def _marks(cluster: Data) -> Iterator[str]:
 
 def _is_lasting(cluster: Data) -> bool:
     return bool(cluster.get("recent")) and cluster["count"] > 1
+
+
+def _failed_title(registry: Data) -> str:
+    if registry.get("provisional"):
+        return "Worse than what they changed, as far as single runs say"
+    return "Failed for good"
 
 
 def _failed(registry: Data) -> list[Item]:

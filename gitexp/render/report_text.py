@@ -10,7 +10,7 @@ def report_markdown(report: Data) -> str:
     """Return a report as Markdown with a final line end.
 
     Args:
-        report: The plain form of `gitexp.research.report.Report`.
+        report: The plain form of `gitexp.research.overview.report.Report`.
     """
     blocks = [f"# {escaped(title(report))}"]
     for part in parts(report):

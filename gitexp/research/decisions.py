@@ -18,10 +18,10 @@ from gitexp.memory import Memory
 from gitexp.records.decision import DecisionFact
 from gitexp.records.facts import MAX_LINE_BYTES, encode_fact
 from gitexp.records.times import format_time
+from gitexp.research.belief.posterior import Posterior, fit
 from gitexp.research.cache import with_cache
 from gitexp.research.goal import GoalMetric, goal_metric
 from gitexp.research.observations import observe
-from gitexp.research.posterior import Posterior, fit
 from gitexp.research.rules import RULES, Case, judge
 from gitexp.run import Run
 from gitexp.store.batch import Batch, write_batch
@@ -29,7 +29,7 @@ from gitexp.store.shard import shard_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gitexp.research.novelty import Guard
+    from gitexp.research.guard.novelty import Guard
 
 
 _NEAR = (2_000, 200)
@@ -109,7 +109,7 @@ def decide_again(
     Raises:
         GitexpError: One of the runs is in progress, or there is no goal metric.
     """
-    from gitexp.research.novelty import Guard
+    from gitexp.research.guard.novelty import Guard
 
     goal = goal_metric(memory) if goal is None else goal
 

@@ -32,9 +32,9 @@ from gitexp.records.decision import (
     Priority,
 )
 from gitexp.render.text import number, short
+from gitexp.research.belief.posterior import LIKELY, UNLIKELY, Posterior
 from gitexp.research.crashes import Signature, signature
 from gitexp.research.observations import Observation
-from gitexp.research.posterior import LIKELY, UNLIKELY, Posterior
 
 RULES = "gitexp 1"
 """Name and version of the rules, for packets."""

@@ -30,7 +30,7 @@ from gitexp.memory import Memory
 from gitexp.research.cache import NAME, open_cache
 from gitexp.research.decisions import posterior_of
 from gitexp.research.goal import goal_metric
-from gitexp.research.novelty import Guard, Plan
+from gitexp.research.guard.novelty import Guard, Plan
 from tests.bench.common import (
     demand,
     git,

@@ -23,9 +23,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitexp.research.belief.posterior import LIKELY, UNLIKELY, fit
 from gitexp.research.goal import GoalMetric
 from gitexp.research.observations import Observation
-from gitexp.research.posterior import LIKELY, UNLIKELY, fit
 from gitexp.research.rules import Case, judge
 from tests.support import LEDGERS
 

@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 from gitexp.memory import Memory
 from gitexp.memorylab.guard import Guard as MemoryLab
 from gitexp.memorylab.record import Record
+from gitexp.research.belief.posterior import fit
 from gitexp.research.cache import open_in_memory
 from gitexp.research.goal import GoalMetric
-from gitexp.research.novelty import Guard, Mode
+from gitexp.research.guard.novelty import Guard, Mode
 from gitexp.research.observations import Observation, observe
-from gitexp.research.posterior import fit
 from tests.eval.guard_repositories import evaluate_repositories, git_output, repositories_in
 from tests.eval.guard_speed import measure
 from tests.eval.guard_store import Ledger, new_repository, parse_ledger, read_ledger, write_ledger

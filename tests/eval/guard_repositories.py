@@ -26,7 +26,7 @@ import pygit2
 from gitexp.memory import Memory
 from gitexp.research.cache import open_in_memory
 from gitexp.research.code import IGNORED
-from gitexp.research.novelty import Finding, Guard
+from gitexp.research.guard.novelty import Finding, Guard
 from tests.eval.guard_store import new_repository, write_commits
 
 _EXCLUDED = [f":(exclude,glob)**/{pattern}" for pattern in IGNORED if "/" not in pattern]

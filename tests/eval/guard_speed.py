@@ -16,11 +16,11 @@ from gitexp.git.history import EMPTY_TREE
 from gitexp.git.repository import Repository
 from gitexp.git.trees import edit_tree
 from gitexp.memory import Memory
+from gitexp.research.belief.posterior import fit
 from gitexp.research.cache import open_cache
 from gitexp.research.goal import GoalMetric
-from gitexp.research.novelty import Guard, Plan
+from gitexp.research.guard.novelty import Guard, Plan
 from gitexp.research.observations import observe
-from gitexp.research.posterior import fit
 from tests.eval.guard_store import new_repository, write_commits
 
 Answer = TypeVar("Answer")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from gitexp.memorylab.decision import decide
 from gitexp.memorylab.record import METRIC, Record
 from gitexp.records.decision import DecisionFact
+from gitexp.research.belief.posterior import fit
 from gitexp.research.goal import GoalMetric
-from gitexp.research.posterior import fit
 from gitexp.research.rules import Case, judge
 from tests.eval.worlds import Configuration, Session
 

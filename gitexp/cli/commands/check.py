@@ -27,7 +27,7 @@ from gitexp.git.repository import Repository
 from gitexp.records.decision import Evidence
 from gitexp.render.text import short
 from gitexp.research.goal import GoalMetric, goal_metric
-from gitexp.research.novelty import MODES, Finding, Plan, check
+from gitexp.research.guard.novelty import MODES, Finding, Plan, check
 from gitexp.snapshot import Limits, planned_tree
 
 AFTER_DASHES = "[-- CMD…]"

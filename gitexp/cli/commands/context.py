@@ -11,7 +11,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from gitexp.cli.context import Context
-from gitexp.research.brief import TOKENS, brief
+from gitexp.research.overview.brief import TOKENS, brief
 
 NOTHING = (
     "gitexp remembers no experiment in this repository yet.\n"

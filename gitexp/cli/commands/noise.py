@@ -17,8 +17,8 @@ from gitexp.cli.context import Context
 from gitexp.cli.goal_options import add_goal_options, asked_goal
 from gitexp.cli.output import print_hint
 from gitexp.render.text import number, short
+from gitexp.research.belief.noise_report import Candidate, NoiseReport, noise_report
 from gitexp.research.decisions import posterior_of
-from gitexp.research.noise_report import Candidate, NoiseReport, noise_report
 
 _FIRST = 3
 """Replicates that are proposed where there are none yet."""

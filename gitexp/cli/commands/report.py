@@ -18,7 +18,7 @@ from gitexp.cli.goal_options import add_goal_options, asked_goal
 from gitexp.errors import UsageError
 from gitexp.interchange.replace import replaced
 from gitexp.render.report_text import report_markdown
-from gitexp.research.report import report
+from gitexp.research.overview.report import report
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from gitexp.errors import GitexpError, UsageError
 from gitexp.memory import Memory
+from gitexp.research.belief.posterior import Posterior, fit
 from gitexp.research.cache import with_cache
 from gitexp.research.goal import GoalMetric, goal_metric
 from gitexp.research.observations import Observation, observe
-from gitexp.research.posterior import Posterior, fit
-from gitexp.research.shown import Row, RunNote, read_notes, read_rows
+from gitexp.research.overview.shown import Row, RunNote, read_notes, read_rows
 
 _NO_METRIC = GoalMetric("", True, "best", None, "runs")
 """Stands where there is no goal metric: then no run has a value."""

@@ -1,7 +1,7 @@
 """The true values of configurations, were the noise known.
 
-`gitexp.research.posterior` averages over several of these, each for one standard deviation of the
-noise. A *level* is a value of the metric such that greater is better (`Scale`).
+`gitexp.research.belief.posterior` averages over several of these, each for one standard deviation
+of the noise. A *level* is a value of the metric such that greater is better (`Scale`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
-from gitexp.research.distributions import Mixture, normal_cdf, normal_pdf
-from gitexp.research.effects import (
+from gitexp.research.belief.distributions import Mixture, normal_cdf, normal_pdf
+from gitexp.research.belief.effects import (
     Edge,
     Forest,
     Normal,
@@ -23,8 +23,8 @@ from gitexp.research.effects import (
     shares_of,
     typical,
 )
-from gitexp.research.history import History, Scale, ordered
-from gitexp.research.noise import CUT, SMALLEST, cut, draws
+from gitexp.research.belief.history import History, Scale, ordered
+from gitexp.research.belief.noise import CUT, SMALLEST, cut, draws
 
 _REACH = 1e9
 """Levels further off, in typical differences, stand for infinitely far."""

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from gitexp.records.decision import Noise
-from gitexp.research.distributions import chi_square_quantile
+from gitexp.research.belief.distributions import chi_square_quantile
 from gitexp.research.observations import Observation
 
 PRIOR_DEGREES = 1.0
@@ -101,8 +101,8 @@ class NoiseEstimate:
         """Return standard deviations that it may be, evenly in logarithms, with their log weights.
 
         The weights are densities of the logarithm. What the effects of the project say of each is
-        for `gitexp.research.posterior` to add; averaged over them, arithmetic for known noise gives
-        what unknown noise gives: tails like those of Student's t.
+        for `gitexp.research.belief.posterior` to add; averaged over them, arithmetic for known
+        noise gives what unknown noise gives: tails like those of Student's t.
         """
         nu = self.prior + self.degrees
         if nu >= _KNOWN:

@@ -1,8 +1,9 @@
 """What is known of the true value of each configuration, and how sure a difference is.
 
-`fit` groups runs into configurations, takes the noise from replicates (`gitexp.research.noise`),
-and finds the posterior of all true values with the project's own effects as prior
-(`gitexp.research.effects`). The champion is the best posterior mean, not the luckiest draw.
+`fit` groups runs into configurations, takes the noise from replicates
+(`gitexp.research.belief.noise`), and finds the posterior of all true values with the project's own
+effects as prior (`gitexp.research.belief.effects`). The champion is the best posterior mean, not
+the luckiest draw.
 
 Comparisons. The gain of a configuration over its base is the posterior of its effect, a mixture of
 normals; over another one it is the mixture of its own value less the other's normal, with the
@@ -34,14 +35,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gitexp.records.decision import Comparison, Noise
-from gitexp.research.distributions import Mixture, normal_cdf, normal_pdf
-from gitexp.research.effects import (
+from gitexp.research.belief.distributions import Mixture, normal_cdf, normal_pdf
+from gitexp.research.belief.effects import (
     Normal,
 )
 from gitexp.research.goal import GoalMetric
-from gitexp.research.history import History, Scale, core_of, has_value, values_of
-from gitexp.research.levels import Layout, Levels, least
-from gitexp.research.noise import estimate_noise
+from gitexp.research.belief.history import History, Scale, core_of, has_value, values_of
+from gitexp.research.belief.levels import Layout, Levels, least
+from gitexp.research.belief.noise import estimate_noise
 from gitexp.research.observations import Observation
 
 LIKELY = 0.95

@@ -13,15 +13,15 @@ import msgspec
 
 from gitexp.memory import Memory
 from gitexp.records.decision import Noise
-from gitexp.research import contenders
-from gitexp.research.contenders import Contender
 from gitexp.research.crashes import Cluster, clusters
 from gitexp.research.goal import GoalMetric
-from gitexp.research.lineage import lineages
-from gitexp.research.next_steps import Step, open_steps
-from gitexp.research.shown import Row, RunNote
-from gitexp.research.spend import Spend, spend
-from gitexp.research.state import State, read_state
+from gitexp.research.overview import contenders
+from gitexp.research.overview.contenders import Contender
+from gitexp.research.overview.lineage import lineages
+from gitexp.research.overview.next_steps import Step, open_steps
+from gitexp.research.overview.shown import Row, RunNote
+from gitexp.research.overview.spend import Spend, spend
+from gitexp.research.overview.state import State, read_state
 
 LINEAGES = 5
 CLUSTERS = 8
@@ -51,7 +51,7 @@ class Goal(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A lineage as it is shown; see `gitexp.research.lineage`.
+    """A lineage as it is shown; see `gitexp.research.overview.lineage`.
 
     Attributes:
         size: Configurations in it; `runs` likewise.

@@ -3,8 +3,8 @@
 A setting is a constant (``NAME = 0.04``), a key of a configuration file, a keyword argument, a
 default of a command-line option or of a field, or a parameter of a run. Its symbol is its name in
 small letters, words joined by ``_``, with aliases replaced (``LEARNING_RATE``, ``learningRate`` and
-``--learning-rate`` are all ``lr``); its values are in one form (`gitexp.research.values`). What a
-line computes by calls is code and no setting.
+``--learning-rate`` are all ``lr``); its values are in one form (`gitexp.research.guard.values`).
+What a line computes by calls is code and no setting.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from gitexp.research.aliases import DOWN, UP, Aliases
-from gitexp.research.patch import Edit
-from gitexp.research.text import IS_NUMBER, MARKS, STOP
-from gitexp.research.tokens import Line
-from gitexp.research.values import Value, shown, value_of
+from gitexp.research.guard.aliases import DOWN, UP, Aliases
+from gitexp.research.guard.patch import Edit
+from gitexp.research.guard.text import IS_NUMBER, MARKS, STOP
+from gitexp.research.guard.tokens import Line
+from gitexp.research.guard.values import Value, shown, value_of
 
 Direction = Literal["up", "down"]
 
@@ -246,7 +246,7 @@ def from_words(marked: Sequence[str]) -> tuple[SettingChange, ...]:
     ``increase warmup``, ``double the batch size``.
 
     Args:
-        marked: As `gitexp.research.text.marked_words` has them.
+        marked: As `gitexp.research.guard.text.marked_words` has them.
     """
     found: dict[str, SettingChange] = {}
     at = 0

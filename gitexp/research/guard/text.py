@@ -1,7 +1,8 @@
 """Words of an idea, compared with those of another: decimals, signs, units and direction kept.
 
 ``0.04`` is one word and not ``0.4``; ``-0.1``, ``1e-4``, ``300s`` and ``2x`` are words. "Increase",
-"raise" and their like are all ``up``, and their opposites ``down`` (`gitexp.research.aliases`).
+"raise" and their like are all ``up``, and their opposites ``down``
+(`gitexp.research.guard.aliases`).
 
 The likeness of two texts is the weight of the words in both by that of the words in either, where
 a word weighs its inverse document frequency, ``ln(1 + N / n)``. It is lowered where they set one
@@ -16,8 +17,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from gitexp.research.aliases import DOWN, UP, Aliases
-from gitexp.research.values import shown, value_of
+from gitexp.research.guard.aliases import DOWN, UP, Aliases
+from gitexp.research.guard.values import shown, value_of
 
 MAX_CHARACTERS = 20_000
 """Of a text that are looked at."""

@@ -17,14 +17,14 @@ from gitexp.index.texts import CANDIDATES, HAVING, any_of
 from gitexp.memory import Memory
 from gitexp.query.text import words as indexed_words
 from gitexp.records.nested import flatten
-from gitexp.research.aliases import DOWN, UP, Aliases
-from gitexp.research.changes import Changes, Progress
 from gitexp.research.code import Code
 from gitexp.research.crashes import signature
 from gitexp.research.goal import GoalMetric
+from gitexp.research.guard.aliases import DOWN, UP, Aliases
+from gitexp.research.guard.changes import Changes, Progress
+from gitexp.research.guard.structure import symbol_of
+from gitexp.research.guard.text import marked_words
 from gitexp.research.observations import Observation
-from gitexp.research.structure import symbol_of
-from gitexp.research.text import marked_words
 from gitexp.run import Run
 
 Outcome = Literal["success", "failure", "unresolved", "stopped"]
@@ -41,7 +41,7 @@ _AT_ONCE = 500
 
 
 class Judge(Protocol):
-    """What says how runs went: `gitexp.research.posterior.Posterior`."""
+    """What says how runs went: `gitexp.research.belief.posterior.Posterior`."""
 
     @property
     def champion_run(self) -> bytes | None:

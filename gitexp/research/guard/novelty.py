@@ -1,8 +1,8 @@
 """The guard: has this been tried, and what does that mean for trying it (docs/research.md).
 
-A plan (or a run) is compared with all runs in a cascade of levels (`gitexp.research.cascade`); what
-is found is a class with its evidence, and by the mode it is allowed, to be taken with caution, or
-blocked. Evidence that a plan is near others, in its patch or its words, never blocks.
+A plan (or a run) is compared with all runs in a cascade of levels
+(`gitexp.research.guard.cascade`); what is found is a class with its evidence, and by the mode it
+is allowed, to be taken with caution, or blocked. Evidence that a plan is near others, in its patch or its words, never blocks.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gitexp.git.history import tree_of_commit
 from gitexp.git.patches import base_of_tree
 from gitexp.memory import Memory
 from gitexp.records.decision import Level, Novelty, NoveltyClass
+from gitexp.research.belief.posterior import fit
 from gitexp.research.cache import with_cache
-from gitexp.research.cascade import Cascade, Found, Subject
-from gitexp.research.changes import Change, Progress
 from gitexp.research.goal import GoalMetric
-from gitexp.research.known import Judge, Known, plain_command, plain_parameters
+from gitexp.research.guard.cascade import Cascade, Found, Subject
+from gitexp.research.guard.changes import Change, Progress
+from gitexp.research.guard.known import Judge, Known, plain_command, plain_parameters
 from gitexp.research.observations import observe
-from gitexp.research.posterior import fit
 from gitexp.run import Run
 
 Mode = Literal["explore", "exploit", "replicate"]

@@ -1,6 +1,6 @@
 """What a change does, whatever its layout: edits of tokens, their digest, shingles, a sketch.
 
-Old and new text of each file become lines of tokens (`gitexp.research.tokens`), and those are
+Old and new text of each file become lines of tokens (`gitexp.research.guard.tokens`), and those are
 compared, so that white space and comments make no difference at all. A change has
 
 * a *digest*: of its files and of the lines that go and come in each, in any order and wherever
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import xxhash
 
 from gitexp.git.patches import FileChange, Hunk, line_hunks
-from gitexp.research.tokens import JOINT, Line, split_lines
+from gitexp.research.guard.tokens import JOINT, Line, split_lines
 
 SKETCH = 64
 _LANES = 4

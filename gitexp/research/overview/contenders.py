@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from gitexp.records.decision import Comparison
-from gitexp.research.history import has_value
+from gitexp.research.belief.history import has_value
+from gitexp.research.belief.posterior import LIKELY, UNLIKELY, Posterior
 from gitexp.research.observations import Observation
-from gitexp.research.posterior import LIKELY, UNLIKELY, Posterior
-from gitexp.research.shown import RunNote
-from gitexp.research.state import State
+from gitexp.research.overview.shown import RunNote
+from gitexp.research.overview.state import State
 
 CHALLENGERS = 5
 UNRESOLVED = 5

@@ -13,17 +13,17 @@ from typing import Any
 from gitexp.document import Document
 from gitexp.index.observe import Observed
 from gitexp.records.decision import Evidence, Level, NoveltyClass
-from gitexp.research.changes import Change
-from gitexp.research.known import Known, plain_command, plain_parameters
-from gitexp.research.structure import (
+from gitexp.research.guard.changes import Change
+from gitexp.research.guard.known import Known, plain_command, plain_parameters
+from gitexp.research.guard.structure import (
     SettingChange,
     from_parameters,
     from_words,
     residue,
     symbols_key,
 )
-from gitexp.research.text import OTHER_VALUES, inverse_frequency, likeness, words
-from gitexp.research.values import Value, shown
+from gitexp.research.guard.text import OTHER_VALUES, inverse_frequency, likeness, words
+from gitexp.research.guard.values import Value, shown
 
 SIMILAR = 0.6
 """Likeness of texts from which on they are taken to mean the same."""

@@ -15,15 +15,15 @@ import msgspec
 from gitexp.errors import GitexpError, UsageError
 from gitexp.memory import Memory
 from gitexp.records.decision import Comparison
+from gitexp.research.belief.history import has_value
+from gitexp.research.belief.posterior import LIKELY, UNLIKELY, Posterior, fit
 from gitexp.research.crashes import Cluster
 from gitexp.research.goal import GoalMetric
-from gitexp.research.history import has_value
 from gitexp.research.observations import Observation
-from gitexp.research.posterior import LIKELY, UNLIKELY, Posterior, fit
-from gitexp.research.registry import Registry, crash_clusters, registry
-from gitexp.research.shown import Row, RunNote, stamp_of
-from gitexp.research.spend import Spend, spend
-from gitexp.research.state import State, read_state
+from gitexp.research.overview.registry import Registry, crash_clusters, registry
+from gitexp.research.overview.shown import Row, RunNote, stamp_of
+from gitexp.research.overview.spend import Spend, spend
+from gitexp.research.overview.state import State, read_state
 from gitexp.when import parse_when
 
 HOURS = 16

@@ -22,10 +22,10 @@ from gitexp.document import Document, moment
 from gitexp.errors import GitexpError, UsageError
 from gitexp.memory import Memory
 from gitexp.render.text import ago, number, safe, short
-from gitexp.research.contenders import Contender
-from gitexp.research.registry import Registry, registry
-from gitexp.research.shown import RunNote
-from gitexp.research.state import State, read_state
+from gitexp.research.overview.contenders import Contender
+from gitexp.research.overview.registry import Registry, registry
+from gitexp.research.overview.shown import RunNote
+from gitexp.research.overview.state import State, read_state
 
 TOKENS = 2_000
 LEAST_TOKENS = 200
@@ -171,7 +171,7 @@ def _sections(memory: Memory) -> Iterator[_Section]:
     yield _Section("goal", "", [[line] for line in _goal(memory, known)], 3, 2)
     yield _Section("next", "What to do next:", list(_next(known)), 3)
     yield _Section("running", *_running(memory, now), 3)
-    yield _Section("failed", "Failed for good; do not repeat:", list(_failed(known)), 4)
+    yield _Section("failed", _failed_title(known), list(_failed(known)), 4)
     yield _Section("latest", "Latest runs:", list(_latest(state, now)), 5)
     open_ones = [[_contender(each)] for each in known.unresolved]
     yield _Section("unresolved", "Unresolved; worth another run:", open_ones, 3)
@@ -227,6 +227,12 @@ def _running(memory: Memory, now: datetime) -> tuple[str, list[list[str]]]:
         since = _ago(run, now)
         blocks.append([f"  {short(run['run'])}  {quoted(run['name'])}{host}, started {since}"])
     return f"In progress: {memory.count(where)}" if blocks else "", blocks
+
+
+def _failed_title(known: Registry) -> str:
+    if known.provisional:
+        return "Worse than what they changed, as far as single runs say (noise is unmeasured):"
+    return "Failed for good; do not repeat:"
 
 
 def _failed(known: Registry) -> Iterator[list[str]]:

@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gitexp.research.distributions import Mixture
+from gitexp.research.belief.distributions import Mixture
 
 SWEEPS = 2
 EM_STEPS = 6

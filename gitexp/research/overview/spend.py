@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from gitexp.research.shown import Row, stamp_of
+from gitexp.research.overview.shown import Row, stamp_of
 
 _SHOWN = 12
 """Families that are named; the others are one line."""

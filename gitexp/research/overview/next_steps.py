@@ -14,10 +14,10 @@ import msgspec
 from gitexp.document import Document
 from gitexp.render.packet import next_command
 from gitexp.render.text import short
-from gitexp.research.contenders import Contender
 from gitexp.research.crashes import Cluster
-from gitexp.research.shown import RunNote, note_of
-from gitexp.research.state import State
+from gitexp.research.overview.contenders import Contender
+from gitexp.research.overview.shown import RunNote, note_of
+from gitexp.research.overview.state import State
 
 DECIDED = 100
 """Decisions that are looked at: the latest."""
@@ -131,7 +131,7 @@ def open_steps(
 
     Args:
         state: What was read.
-        champion: See `gitexp.research.contenders`.
+        champion: See `gitexp.research.overview.contenders`.
         unresolved: Likewise.
         crashes: The failures, as clusters.
     """

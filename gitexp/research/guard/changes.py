@@ -18,11 +18,11 @@ import xxhash
 
 from gitexp.git.patches import Base, bases, changed_files
 from gitexp.git.repository import Repository
-from gitexp.research.aliases import BUILT_IN, DOWN, UP, Aliases
 from gitexp.research.cache import open_in_memory
 from gitexp.research.code import IGNORED, Code
-from gitexp.research.patch import Patch, bands, likeness, patch_of, sketch_of
-from gitexp.research.structure import SettingChange, from_edits, symbols_key
+from gitexp.research.guard.aliases import BUILT_IN, DOWN, UP, Aliases
+from gitexp.research.guard.patch import Patch, bands, likeness, patch_of, sketch_of
+from gitexp.research.guard.structure import SettingChange, from_edits, symbols_key
 
 NEAR = 0.6
 """Jaccard index or containment from which on two changes are near."""
@@ -45,7 +45,7 @@ class Change(NamedTuple):
         run: 20 bytes; empty for what is no run yet.
         old: Id of the base's tree, 20 bytes; `new` of the tree with the change.
         base: Digest of the code that matters in the base, 16 bytes.
-        digest: See `gitexp.research.patch.Patch`; likewise what follows.
+        digest: See `gitexp.research.guard.patch.Patch`; likewise what follows.
         settings: That it changes.
         pure: It changes nothing else.
     """

@@ -7,8 +7,8 @@ import statistics
 import msgspec
 
 from gitexp.records.decision import Noise
-from gitexp.research.noise import draws
-from gitexp.research.posterior import Posterior
+from gitexp.research.belief.noise import draws
+from gitexp.research.belief.posterior import Posterior
 
 CANDIDATES = 8
 GROUPS = 20
@@ -31,7 +31,7 @@ class Group(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A configuration that could be run again; see `gitexp.research.posterior.Worth`.
+    """A configuration that could be run again; see `gitexp.research.belief.posterior.Worth`.
 
     Attributes:
         run: The first run of it; `versus` of the one that it is compared with.

@@ -1,0 +1,1 @@
+"""What is believed of configurations: noise, effects, posterior (docs/research.md)."""

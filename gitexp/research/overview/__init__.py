@@ -1,0 +1,1 @@
+"""Where the project stands: registry, report, brief (docs/research.md)."""
