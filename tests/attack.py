@@ -248,7 +248,29 @@ def _run_of(text: str) -> bytes:
     failure = {"type": text, "message": text, "tail": text}
     end = line("end", status="failed", duration=1.0, error=failure, metrics={text: summary})
     remark = line("remark", comment=text, add_tags=[text, "hostile"], by=text, verdict="keep")
-    return note(begin, end, remark)
+    return note(begin, end, remark, _decision_of(text))
+
+
+def _decision_of(text: str) -> bytes:
+    """Return a decision with a text in every field that takes one, and numbers at their ends."""
+    numbers = ("mean", "champion_mean", "champion_value", "gain", "p_better", "p_matters")
+    return line(
+        "decision",
+        **dict.fromkeys(("rules", "metric", "summary", "next_action", "base", "signature"), text),
+        **{"goal": "min", "value": -1e308, "action": "retest_on_new_base", "priority": "high"},
+        hypothesis_status="mixed",
+        rationale=[text],
+        comparison=dict.fromkeys(numbers, 1e308)
+        | {"champion": text, "runs": -(10**18), "champion_runs": 0, "minimum": -1e308}
+        | {"interval": [1e308, -1e308], "replicates": 10**18},
+        noise={"measured": False, "sd": -1e308},
+        novelty={
+            "classification": "novel",
+            "evidence": [
+                {"run": text, "level": "text", "score": 1e308, "why": text, "lines": [text]}
+            ],
+        },
+    )
 
 
 def _texts(objects: Objects) -> dict[str, str]:

@@ -87,6 +87,27 @@ FORMS: dict[str, list[str]] = {
     "completion": ["completion bash"],
     "reindex": ["reindex"],
     "recover": ["recover"],
+    "record": ["record {hostile}", "record --parent {hostile} --metric extreme=1 --command true"],
+    "replicate": ["replicate {hostile} -- true", "replicate --seeds 1,2 {hostile}"],
+    "check": [
+        "check {hostile}",
+        "check --metric acc lr",
+        "check --param lr=0.1 --mode explore --limit 100",
+        "check --diff",
+    ],
+    "decide": ["decide {hostile} --metric acc", "decide --all --metric extreme --markdown"],
+    "noise": ["noise", "noise acc", "noise extreme", "noise integer --min", "noise zero"],
+    "report": [
+        "report --since 1970-01-01",
+        "report --since {hostile}",
+        "report --metric extreme --since 1970-01-01",
+        "report --metric acc --since 1970-01-01 --html {out}/report.html",
+    ],
+    "context": ["context", "context --tokens 200", "context --tokens 100000"],
+    "memorylab": [
+        "memorylab check --description lr",
+        "memorylab check --description lr --mode replicate --limit 100",
+    ],
     "import": [
         "import {hostile}",
         "import --dry-run README",

@@ -79,7 +79,15 @@ def test_without_replicates_noise_is_unmeasured_and_has_no_interval() -> None:
 def test_what_is_assumed_rests_on_differences_not_on_the_spread_of_values() -> None:
     near = estimated({"a": [1.0], "b": [50.0], "c": [900.0]}, (0.1, 0.1, 0.1, 0.1))
     far = estimated({"a": [1.0], "b": [1.1], "c": [1.2]}, (0.1, 0.1, 0.1, 0.1))
-    assert near.sd == far.sd == assumed([0.1])
+    assert near.sd == far.sd == assumed([0.1] * 4)
+
+
+def test_what_is_assumed_takes_as_much_for_noise_as_there_are_differences_to_choose_from() -> None:
+    one = assumed([1.0])  # taken for a median: |N(0, 2)| is above 0.954 as often as below
+    assert one == pytest.approx(1 / 0.9539, rel=1e-3)
+    rng = random.Random(3)
+    many = assumed([rng.gauss(0, math.sqrt(2)) for _ in range(20_000)])
+    assert many == pytest.approx(1.0, rel=0.05)
 
 
 def test_replicates_are_pooled_within_configurations() -> None:
@@ -100,7 +108,7 @@ def test_the_interval_holds_the_truth_nine_times_of_ten() -> None:
     rng = random.Random(7)
     held = 0
     for _ in range(300):
-        found = estimated({"a": [rng.gauss(0, 1) for _ in range(6)]}, (0.5,))
+        found = estimated({"a": [rng.gauss(0, 1) for _ in range(6)]}, (1.0,))
         low, high = found.interval() or (0.0, 0.0)
         held += low <= 1.0 <= high
     assert 0.85 <= held / 300 <= 0.96

@@ -167,7 +167,7 @@ both_ways = pytest.mark.parametrize("through_git", [True, False], ids=["git", "a
 
 @both_ways
 def test_bash_completes_commands(two_runs: list[str], through_git: bool) -> None:
-    assert complete_in_bash("git exp che", through_git=through_git) == ["checkout"]
+    assert complete_in_bash("git exp checko", through_git=through_git) == ["checkout"]
     everything = complete_in_bash("git exp ", through_git=through_git)
     assert everything == [command.name for command in COMMANDS]
 

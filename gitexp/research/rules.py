@@ -210,7 +210,7 @@ def _compared(case: Case, comparison: Comparison, over_base: float | None) -> _R
     """Return the ruling on a run that has a value, by the table in docs/research.md."""
     posterior, name = case.posterior, case.seen.configuration
     p = comparison.p_better
-    if not posterior.noise.measured and (p > 0.5 or comparison.gain > 0):  # noqa: PLR2004
+    if not posterior.noise.measured and _looks_better(case, comparison):
         return _unmeasured(posterior, name, comparison)
     if p >= LIKELY:
         return _promoted(posterior, name)
@@ -224,6 +224,13 @@ def _compared(case: Case, comparison: Comparison, over_base: float | None) -> _R
     if _is_step(case):
         said = "The champion was derived from this run and has gone beyond it."
     return _abandoned(said)
+
+
+def _looks_better(case: Case, comparison: Comparison) -> bool:
+    """Say whether a run is better than the other by its value, or as the posterior has it."""
+    value = case.seen.value
+    shown = 0.0 if value is None else case.posterior.goal.gain(value, comparison.champion_value)
+    return max(shown, comparison.gain) > 0
 
 
 def _unmeasured(posterior: Posterior, name: bytes, comparison: Comparison) -> _Ruling:

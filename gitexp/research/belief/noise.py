@@ -7,11 +7,11 @@ freedom in all (values less groups), a scaled inverse chi-square prior (``nu0``,
     sigma^2 | y  ~  (nu0 + nu) s^2 / chi^2(nu0 + nu),   s^2 = (nu0 s0^2 + SS) / (nu0 + nu)
 
 (Gelman et al., Bayesian Data Analysis, 3rd ed., 2.6 and 3.2). Where there are no replicates at all,
-a scale is assumed: as if the smaller quarter of the differences between runs and their bases were
-noise and nothing else. That is an assumption for arithmetic, an upper one, never a measurement, and
-the spread of all values is never taken for noise. The prior is worth `PRIOR_DEGREES`, and its
-``s0`` is `PRIOR_PART` of what would be assumed, at most `PRIOR_MOST` times what replicates show, by
-sqrt(nu).
+a scale is assumed: as if the smaller quarter of the differences between runs and their bases (of
+one, the one) were noise and nothing else. That is an assumption for arithmetic, an upper one, never
+a measurement, and the spread of all values is never taken for noise. The prior is worth
+`PRIOR_DEGREES`, and its ``s0`` is `PRIOR_PART` of what would be assumed, at most `PRIOR_MOST` times
+what replicates show, by sqrt(nu).
 
 * *Draws.* A run with the seed and the value of another run of its configuration is the same draw
   again and says nothing of noise. Without a seed, or with another value, it is a draw of its own.
@@ -49,8 +49,8 @@ CUT = 4.0
 EVIDENCE = 2.0
 _ENOUGH = 6
 """Deviations by which an outlier can be told."""
-_QUARTILE_OF_NOISE = 0.4506
-"""Lower quartile of |N(0, 2)|: of the difference of two runs with noise of one."""
+_HALF_NORMAL = statistics.NormalDist()
+"""The size of a difference of two runs with noise of one is sqrt(2) times that of a normal."""
 _GROUPS = 300
 """Groups by which noise is estimated: those with the most runs."""
 _PAIRED = 60
@@ -173,8 +173,11 @@ def estimate_noise(
 def assumed(differences: Iterable[float]) -> float:
     """Return the scale that is assumed where nothing is measured, greater than 0."""
     sizes = sorted(abs(difference) for difference in differences if difference)
-    found = sizes[(len(sizes) - 1) // 4] / _QUARTILE_OF_NOISE if sizes else _TINY
-    return max(found, SMALLEST)
+    if not sizes:
+        return _TINY
+    place = (len(sizes) - 1) // 4
+    part = (place + 1) / (len(sizes) + 1)  # 0.5 of one difference, a quarter of many
+    return max(sizes[place] / (math.sqrt(2) * _HALF_NORMAL.inv_cdf((1 + part) / 2)), SMALLEST)
 
 
 def resolution(values: Iterable[float]) -> float:

@@ -39,10 +39,10 @@ from gitexp.research.belief.distributions import Mixture, normal_cdf, normal_pdf
 from gitexp.research.belief.effects import (
     Normal,
 )
-from gitexp.research.goal import GoalMetric
 from gitexp.research.belief.history import History, Scale, core_of, has_value, values_of
 from gitexp.research.belief.levels import Layout, Levels, least
 from gitexp.research.belief.noise import estimate_noise
+from gitexp.research.goal import GoalMetric
 from gitexp.research.observations import Observation
 
 LIKELY = 0.95

@@ -2,7 +2,8 @@
 
 A plan (or a run) is compared with all runs in a cascade of levels
 (`gitexp.research.guard.cascade`); what is found is a class with its evidence, and by the mode it
-is allowed, to be taken with caution, or blocked. Evidence that a plan is near others, in its patch or its words, never blocks.
+is allowed, to be taken with caution, or blocked. Evidence that a plan is near others, in its patch
+or its words, never blocks.
 """
 
 from __future__ import annotations
