@@ -257,7 +257,10 @@ def _decision_of(text: str) -> bytes:
     return line(
         "decision",
         **dict.fromkeys(("rules", "metric", "summary", "next_action", "base", "signature"), text),
-        **{"goal": "min", "value": -1e308, "action": "retest_on_new_base", "priority": "high"},
+        goal="min",
+        value=-1e308,
+        action="retest_on_new_base",
+        priority="high",
         hypothesis_status="mixed",
         rationale=[text],
         comparison=dict.fromkeys(numbers, 1e308)
