@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gitexp import ranking
-from gitexp.document import By, Document, moment
+from gitexp.document import By, moment
 from gitexp.errors import (
     AmbiguousError,
     GitexpError,
@@ -233,7 +233,9 @@ class Memory(Kept, Tabular):
         return [run_id.hex() for (run_id,) in ids] + [r for r, found in trees if found == tree]
 
     def replicates(self, run: Run) -> list[str]:
-        """Return the ids of the runs with a run's code, parameters and command, its own too.
+        """Return the ids of a run's replicates, its own too, the latest first: same code and setup.
+
+        The setup is parameters, command and inputs without seeds (`gitexp.configuration`).
 
         Raises:
             MissingObjectError: The run's code is not in this repository.
@@ -244,9 +246,12 @@ class Memory(Kept, Tabular):
                 f"The code of run {run.id[:12]} is not in this repository.",
                 "Bring it with 'git exp pull'.",
             )
-        documents = [found.document for found in self.search(among=self.with_tree(tree))]
-        mine = next((d for d in documents if d["run"] == run.id), {})
-        return [document["run"] for document in documents if _same(document, mine)]
+        from gitexp.configuration import setup_digest
+
+        sql = "SELECT started, id FROM run WHERE setup = ?"
+        alike = sorted(self._search.ask(sql, [setup_digest(run)]), reverse=True)
+        same = set(self.with_tree(tree))
+        return [run_id.hex() for _, run_id in alike if run_id.hex() in same]
 
     @property
     def problems(self) -> list[Problem]:
@@ -424,11 +429,6 @@ class Memory(Kept, Tabular):
 def is_relative_spec(text: str) -> bool:
     """Say whether a text names a run by its place, whatever runs, names and tags there are."""
     return bool(re.fullmatch(_SPEC_LATEST, text) or re.fullmatch(_SPEC_BEST, text))
-
-
-def _same(a: Document, b: Document) -> bool:
-    """Say whether two runs had the same parameters and command."""
-    return all(a.get(name) == b.get(name) for name in ("parameters", "command"))
 
 
 def as_node(where: str | Node | None) -> Node | None:

@@ -408,6 +408,6 @@ def test_the_spread_is_of_replicates_only(repo: Git) -> None:
     made(seed=2)
     made(seed=3, params={"lr": 1})
     memory = Memory.open()
-    spread = spread_of(memory, run, plan_of(run).tree)
+    spread = spread_of(memory, run)
     assert spread.goal is not None
     assert (spread.goal.metric, len(spread.runs), spread.mean, spread.sd) == ("acc", 2, 0.5, 0.0)

@@ -209,7 +209,7 @@ __git_exp_complete '__git_exp_using watch' -l until-done -d 'end when all watche
 __git_exp_complete '__git_exp_using watch' -l json -d 'print JSON (docs/reference/json.md)'
 __git_exp_complete '__git_exp_using watch' -f -a '(__git_exp_runs)'
 __git_exp_complete '__git_exp_using check' -s h -l help -d 'show this help message and exit'
-__git_exp_complete '__git_exp_using check' -s m -l description -x -d 'the same'
+__git_exp_complete '__git_exp_using check' -s m -l description -x -d 'what is tried'
 __git_exp_complete '__git_exp_using check' -l hypothesis -x -d 'what is expected, and why'
 __git_exp_complete '__git_exp_using check' -l family -x -d 'the line of ideas that it belongs to'
 __git_exp_complete '__git_exp_using check' -l tag -x -d 'a label; may be repeated'

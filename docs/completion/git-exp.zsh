@@ -318,8 +318,8 @@ _git-exp () {
       _arguments -s \
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
-        '(-m --description)-m[the same]:TEXT: ' \
-        '(-m --description)--description[the same]:TEXT: ' \
+        '(-m --description)-m[what is tried]:TEXT: ' \
+        '(-m --description)--description[what is tried]:TEXT: ' \
         '(--hypothesis)--hypothesis[what is expected, and why]:TEXT: ' \
         '(--family)--family[the line of ideas that it belongs to]:NAME: ' \
         '*--tag[a label; may be repeated]:TAG: ' \

@@ -25,6 +25,20 @@ _INTERPRETER = re.compile(r"python[0-9.]*|pypy[0-9.]*|bash|sh|zsh|env|time|nice|
 
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options."""
+    add_idea_options(parser)
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="data whose fingerprint is recorded; may be repeated",
+    )
+    parser.add_argument("--parent", metavar="RUN", help="the run that this one continues")
+    add_result_options(parser)
+
+
+def add_idea_options(parser: ArgumentParser) -> None:
+    """Declare the options about what is tried."""
     parser.add_argument("-m", "--description", metavar="TEXT", help="what is tried")
     parser.add_argument("--hypothesis", metavar="TEXT", help="what is expected, and why")
     parser.add_argument("--family", metavar="NAME", help="the line of ideas that it belongs to")
@@ -40,15 +54,6 @@ def add_options(parser: ArgumentParser) -> None:
         help="a parameter; VALUE is JSON or else text, dots in KEY nest; may be repeated",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the random numbers")
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="data whose fingerprint is recorded; may be repeated",
-    )
-    parser.add_argument("--parent", metavar="RUN", help="the run that this one continues")
-    add_result_options(parser)
 
 
 def add_result_options(parser: ArgumentParser) -> None:

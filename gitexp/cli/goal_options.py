@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from gitexp.cli.context import Context
-from gitexp.research.goal import GoalMetric, goal_metric
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gitexp.cli.context import Context
+    from gitexp.research.goal import GoalMetric
 
 
 def add_goal_options(parser: ArgumentParser) -> None:
@@ -26,4 +28,6 @@ def asked_goal(args: Namespace, context: Context) -> GoalMetric:
         GitexpError: No run has that metric, or none has any.
         UsageError: A setting cannot be understood.
     """
+    from gitexp.research.goal import goal_metric
+
     return goal_metric(context.memory, args.metric, args.lower)

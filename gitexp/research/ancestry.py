@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from gitexp.errors import BadShardError, MissingObjectError
 from gitexp.git.history import parents_of, tree_of_commit
 from gitexp.git.repository import Repository
+from gitexp.research.cache import remember
 
 LIMIT = 256
 """Commits that are read before one that runs started from: further back no base is looked for."""
@@ -30,15 +31,7 @@ class Ancestry:
         """Read the history of these commits as far as it is not known; what is missing is not."""
         new = [commit for head in heads for commit in self._read(head)]
         rows = [(commit, self.parents[commit], self.trees[commit]) for commit in new]
-        if not rows:
-            return
-        try:
-            self._cache.execute("BEGIN IMMEDIATE")
-            self._cache.executemany("INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", rows)
-            self._cache.execute("COMMIT")
-        except sqlite3.OperationalError:  # locked, or the disk is full: it is only a cache
-            if self._cache.in_transaction:
-                self._cache.execute("ROLLBACK")
+        remember(self._cache, "INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", rows)
 
     def _read(self, head: bytes) -> list[bytes]:
         """Read a chain up to what is known, at most `LIMIT` commits; return which were new."""

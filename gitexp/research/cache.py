@@ -8,7 +8,7 @@ asked for. Where no file can be kept, or it turns out to be damaged, it is in me
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -53,6 +53,19 @@ def open_cache(repository: Repository) -> sqlite3.Connection:
 def open_in_memory() -> sqlite3.Connection:
     """Return a new cache that is gone when it is closed."""
     return _create(":memory:")
+
+
+def remember(cache: sqlite3.Connection, sql: str, rows: Sequence[Sequence[object]]) -> None:
+    """Write rows; where the cache is locked or the disk is full, they are derived again later."""
+    if not rows:
+        return
+    try:
+        cache.execute("BEGIN IMMEDIATE")
+        cache.executemany(sql, rows)
+        cache.execute("COMMIT")
+    except sqlite3.OperationalError:
+        if cache.in_transaction:
+            cache.execute("ROLLBACK")
 
 
 def with_cache(repository: Repository, work: Callable[[sqlite3.Connection], Answer]) -> Answer:

@@ -11,6 +11,7 @@ import xxhash
 
 from gitexp.git.relevant import code_digests
 from gitexp.git.repository import Repository
+from gitexp.research.cache import remember
 
 IGNORED = (
     "*.md",
@@ -71,13 +72,7 @@ class Code:
 
     def _remember(self, new: dict[bytes, bytes]) -> None:
         rows = [(tree, self._rules, digest) for tree, digest in new.items()]
-        try:
-            self._cache.execute("BEGIN IMMEDIATE")
-            self._cache.executemany("INSERT OR REPLACE INTO code VALUES (?, ?, ?)", rows)
-            self._cache.execute("COMMIT")
-        except sqlite3.OperationalError:  # locked, or the disk is full: it is only a cache
-            if self._cache.in_transaction:
-                self._cache.execute("ROLLBACK")
+        remember(self._cache, "INSERT OR REPLACE INTO code VALUES (?, ?, ?)", rows)
 
 
 def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:

@@ -125,7 +125,7 @@ def plan_replicates(
     tree, base = _require_code(memory.repository, run)
     if seeds is not None and len(set(seeds)) < len(seeds):
         raise UsageError("A seed is given twice.", "Runs of one seed are no replicates.")
-    known = [run, *replicates(memory, run, tree)]
+    known = [run, *replicates(memory, run)]
     if seeds is None:
         seeds = list(itertools.islice(_unused(_used_seeds(known), run.seed), count))
     inputs = tuple(item.path for item in run.inputs)
@@ -175,11 +175,10 @@ def _require_code(repository: Repository, run: Run) -> tuple[str, str]:
     return tree, parents[0]
 
 
-def replicates(memory: Memory, run: Run, tree: str) -> list[Run]:
-    """Return the runs of a run's code and setup, itself included, in the order of their starts."""
-    setup = setup_digest(run)
-    found = memory.search(among=memory.with_tree(tree), sort="started") or []
-    return [each for each in (run_of(f, memory) for f in found) if setup_digest(each) == setup]
+def replicates(memory: Memory, run: Run) -> list[Run]:
+    """Return the replicates of a run, itself included, in the order of their starts."""
+    found = memory.search(among=memory.replicates(run), sort="started")
+    return [run_of(each, memory) for each in found]
 
 
 def _used_seeds(runs: Sequence[Run]) -> set[int]:
@@ -314,9 +313,9 @@ class Spread:
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
 
 
-def spread_of(memory: Memory, run: Run, tree: str) -> Spread:
+def spread_of(memory: Memory, run: Run) -> Spread:
     """Return the replicates of a run, itself included, with their values."""
-    runs = tuple(replicates(memory, run, tree))
+    runs = tuple(replicates(memory, run))
     try:
         goal = goal_metric(memory)
     except GitexpError:

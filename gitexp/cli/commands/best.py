@@ -19,6 +19,7 @@ from gitexp.cli.columns import (
     shower,
 )
 from gitexp.cli.context import Context
+from gitexp.cli.goal_options import add_goal_options
 from gitexp.errors import UsageError
 from gitexp.index.search import Found
 from gitexp.memory import Memory
@@ -41,13 +42,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "metric", metavar="METRIC", nargs="+", help="full path or an unambiguous suffix"
     )
-    direction = parser.add_mutually_exclusive_group()
-    direction.add_argument(
-        "--min", dest="lower", action="store_const", const=True, help="lower is better"
-    )
-    direction.add_argument(
-        "--max", dest="lower", action="store_const", const=False, help="higher is better"
-    )
+    add_goal_options(parser)
     parser.add_argument(
         "--by", choices=("best", "last", "mean"), default="best", help="value of a run that counts"
     )

@@ -17,8 +17,9 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import replace
 from typing import Any
 
-from gitexp.cli.about import nested, parameter
+from gitexp.cli.about import add_idea_options, nested
 from gitexp.cli.context import Context
+from gitexp.cli.goal_options import add_goal_options
 from gitexp.document import Document
 from gitexp.errors import GitexpError, UsageError
 from gitexp.git.commit import tree_of
@@ -38,21 +39,7 @@ _COLORS = {"allow": "32", "caution": "33", "block": "31"}
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("text", metavar="TEXT", nargs="?", help="the idea in words")
-    parser.add_argument("-m", "--description", metavar="TEXT", help="the same")
-    parser.add_argument("--hypothesis", metavar="TEXT", help="what is expected, and why")
-    parser.add_argument("--family", metavar="NAME", help="the line of ideas that it belongs to")
-    parser.add_argument(
-        "--tag", action="append", default=[], metavar="TAG", help="a label; may be repeated"
-    )
-    parser.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        type=parameter,
-        metavar="KEY=VALUE",
-        help="a parameter; VALUE is JSON or else text, dots in KEY nest; may be repeated",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of the random numbers")
+    add_idea_options(parser)
     parser.add_argument(
         "--diff",
         action=BooleanOptionalAction,
@@ -65,13 +52,7 @@ def configure(parser: ArgumentParser) -> None:
         "--limit", type=int, default=3, metavar="N", help="runs to name (default 3)"
     )
     parser.add_argument("--metric", metavar="NAME", help="judge runs by this metric")
-    direction = parser.add_mutually_exclusive_group()
-    direction.add_argument(
-        "--min", dest="lower", action="store_const", const=True, help="lower is better"
-    )
-    direction.add_argument(
-        "--max", dest="lower", action="store_const", const=False, help="higher is better"
-    )
+    add_goal_options(parser)
     parser.add_argument(
         "--fail-on-similar", action="store_true", help="exit with 2 where it is blocked"
     )

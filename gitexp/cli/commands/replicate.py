@@ -214,7 +214,7 @@ def _surroundings(folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
 def _print(context: Context, plan: Plan, made: list[_Replicate]) -> None:
     """Print all replicates that there are now, with their values of the goal metric."""
     context.memory.refresh()
-    spread = spread_of(context.memory, made[0].concluded.run, plan.tree)
+    spread = spread_of(context.memory, made[0].concluded.run)
     if context.output.json:
         context.output.data(_as_json(plan, made, spread))
         return
