@@ -32,7 +32,7 @@ def is_seed(name: str) -> bool:
 
 
 def setup_digest(run: Run) -> bytes:
-    """Return the digest of a run's parameters, command and inputs, 16 bytes; seeds do not count.
+    """Return the digest of a run's parameters, command and inputs, 8 bytes; seeds do not count.
 
     Of a run whose code is not recorded the commit that it names and its description count too,
     and without such a commit its id: nothing else tells whether two such runs are the same.
@@ -54,11 +54,11 @@ def digest_of(
     inputs: Sequence[Input] = (),
     more: Sequence[str] = (),
 ) -> bytes:
-    """Return the digest of what was, or is to be, run, 16 bytes; see `setup_digest`."""
+    """Return the digest of what was, or is to be, run, 8 bytes; see `setup_digest`."""
     flat = {path: value for path, value in flatten(parameters).items() if not is_seed(path)}
     data = sorted(item.digest for item in inputs)
     content = [json_numbers(flat), list(without_seeds(command)), data, list(more)]
-    return xxhash.xxh3_128_digest(_encoder.encode(content))
+    return xxhash.xxh3_64_digest(_encoder.encode(content))
 
 
 def without_seeds(command: Sequence[str]) -> Iterator[str]:

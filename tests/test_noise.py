@@ -90,6 +90,12 @@ def test_what_is_assumed_takes_as_much_for_noise_as_there_are_differences_to_cho
     assert many == pytest.approx(1.0, rel=0.05)
 
 
+def test_rounding_is_no_difference_between_values() -> None:
+    equal = [-1.8984, -1.8984, -1.8984]
+    values = [*equal, statistics.fmean([1.1016 - 3.0] * 3), -2.0]
+    assert resolution(values) == pytest.approx(0.1016 / math.sqrt(12))
+
+
 def test_replicates_are_pooled_within_configurations() -> None:
     rng = random.Random(1)
     groups = {

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitexp.research.belief.posterior import fit
@@ -372,6 +372,7 @@ def test_the_mirrored_metric_gives_the_same_probabilities(values: list[float]) -
 
 
 @settings(max_examples=30, deadline=None)
+@example([1.1016, 1.1016, 1.1016, 1.0], -3.0)
 @given(VALUES, st.sampled_from([-3.0, -0.75, 5.0, 100.0]))
 def test_adding_a_constant_changes_no_probability(values: list[float], constant: float) -> None:
     log = history(values)

@@ -29,9 +29,9 @@ WITH near AS (
 ), these AS (
     SELECT number FROM near
     UNION
-    SELECT alike.number FROM near CROSS JOIN run AS one ON one.number = near.number
-    CROSS JOIN run AS alike INDEXED BY run_code
-        ON alike.tree = one.tree AND alike.setup = one.setup
+    SELECT number FROM run WHERE (tree, setup) IN (
+        SELECT tree, setup FROM near CROSS JOIN run ON run.number = near.number
+    )
 )
 """
 

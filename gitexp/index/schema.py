@@ -60,7 +60,6 @@ _INDEXES = """
 CREATE UNIQUE INDEX run_id ON run (id);
 CREATE INDEX run_started ON run (started);
 CREATE INDEX run_name ON run (name);
-CREATE INDEX run_code ON run (tree, setup);
 CREATE INDEX run_external ON run (external) WHERE external IS NOT NULL;
 CREATE INDEX run_action ON run (action) WHERE action IS NOT NULL;
 CREATE INDEX field_value ON field (path, value);

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 _NEAR = (2_000, 200)
-"""Latest and best runs: with 100,000 runs there they are read in 11 ms, all of them in 380."""
+"""Latest and best runs: read in 13 ms out of 10,000, 50 ms out of 100,000 (all: 32, 330)."""
 
 
 class Decider:
@@ -76,7 +76,7 @@ class Decider:
 
 
 def decide(memory: Memory, run: Run, *, goal: GoalMetric | None = None) -> DecisionFact:
-    """Return what is to be concluded from a run, in a time that does not grow with their number.
+    """Return what is to be concluded from a run, in a time that hardly grows with their number.
 
     The guard is not asked, and the run is judged beside the latest runs and the best ones, their
     replicates included (`_NEAR`): the effects of long ago say little of those of now.

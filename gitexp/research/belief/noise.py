@@ -184,8 +184,9 @@ def resolution(values: Iterable[float]) -> float:
     """Return the noise of rounding to the smallest difference between values, greater than 0."""
     distinct = sorted(set(values))
     largest = max(map(abs, distinct), default=0.0)
-    gap = min((b - a for a, b in pairwise(distinct)), default=0.0)
-    return max(gap / math.sqrt(12), largest * _TINY, _TINY * _TINY)
+    rounding = largest * _TINY  # a mean of equal values need not be equal to them
+    gap = min((b - a for a, b in pairwise(distinct) if b - a > rounding), default=0.0)
+    return max(gap / math.sqrt(12), rounding, _TINY * _TINY)
 
 
 def robust_scale(groups: Sequence[Sequence[float]]) -> float | None:
