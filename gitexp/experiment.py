@@ -130,16 +130,9 @@ class Experiment:
             metadata=metadata,
         )
         about["tags"] = _texts(tags, "tags")
-        self._name = require_text(name, "name")
-        if not name.strip():
-            raise UsageError("The experiment's name is empty.", "Give it a name.")
+        self._name = _require_name(name)
         _require_small(about)
-        origin = _Origin(
-            parent,
-            command,
-            None if external_id is None else require_text(external_id, "external_id"),
-            ago_s,
-        )
+        origin = _Origin(parent, command, external_id, ago_s)
         self._run = _join_or_start(self._name, about, inputs, origin)
         self._track = self._run.journal.track
         self._finalizer = weakref.finalize(self, self._run.end_at_exit)
@@ -373,7 +366,8 @@ def _join_or_start(
     about["parent"] = _run_id(origin.parent or outer or None)
     command = sys.orig_argv if origin.command is None else origin.command
     about["command"] = _texts(command, "command")
-    about["external_id"] = origin.external_id
+    if origin.external_id is not None:
+        about["external_id"] = require_text(origin.external_id, "external_id")
     about["inputs"] = _fingerprints(repository, inputs)
     return _start(repository, name, about, _time_ns() - int(origin.ago_s * 1e9))
 
@@ -454,6 +448,13 @@ def _run_id(parent: str | None) -> str | None:
     if parent is not None and not is_run_id(parent):
         raise UsageError(f"parent is {parent!r}, not the id of a run.", "Pass all 40 digits.")
     return parent
+
+
+def _require_name(name: str) -> str:
+    text = require_text(name, "name")
+    if not text.strip():
+        raise UsageError("The experiment's name is empty.", "Give it a name.")
+    return text
 
 
 def _require_small(about: Mapping[str, Any]) -> None:
