@@ -118,6 +118,7 @@ def finding_json(
         "mode": finding.mode,
         "certain": finding.certain,
         "sentence": finding.sentence,
+        "provisional": finding.provisional,
         **({} if goal is None else {"metric": goal.metric, "goal": goal.word}),
         "evidence": [
             {
@@ -145,6 +146,9 @@ def _print(context: Context, finding: Finding, documents: dict[str, Document]) -
         output.line(f"    {each.why}")
         for line in each.lines:
             output.line(f"    {line}")
+    if finding.provisional and finding.novelty.evidence:
+        output.line()
+        output.line("Noise is unmeasured: how runs went is what single runs say.")
 
 
 def _headline(evidence: Evidence, document: Document) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -106,6 +106,7 @@ class Finding:
         policy: Whether to go on, in this mode.
         certain: Code, parameters and command are known to be those of an earlier run.
         sentence: Why.
+        provisional: Noise is unmeasured: how runs went is what single runs say.
     """
 
     novelty: Novelty
@@ -113,6 +114,7 @@ class Finding:
     policy: Policy
     certain: bool
     sentence: str
+    provisional: bool = False
 
 
 def check(
@@ -140,7 +142,8 @@ def check(
 
     def work(cache: sqlite3.Connection) -> Finding:
         posterior = None if goal is None else fit(observe(memory, goal, cache), goal)
-        return Guard(memory, goal, posterior, cache, progress).check(plan, mode, limit)
+        finding = Guard(memory, goal, posterior, cache, progress).check(plan, mode, limit)
+        return replace(finding, provisional=posterior is not None and not posterior.noise.measured)
 
     return with_cache(memory.repository, work)
 
