@@ -254,7 +254,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-class _Connection(sqlite3.Connection):
+class Connection(sqlite3.Connection):
     """Closes itself when it is let go; Python 3.13 warns of those that do not."""
 
     def __del__(self) -> None:
@@ -269,7 +269,7 @@ def connect(path: Path | str) -> sqlite3.Connection:
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
-        factory=_Connection,
+        factory=Connection,
     )
     register_functions(db)
     db.create_function("document_text", 3, schema.document_text, deterministic=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from gitexp.git.repository import Repository
+from gitexp.index.database import Connection
 from gitexp.index.place import folders, is_on_network
 
 NAME = "research.sqlite"
@@ -75,14 +76,14 @@ def with_cache(repository: Repository, work: Callable[[sqlite3.Connection], Answ
         repository: Whose cache.
         work: It may be called twice, the second time with a cache in memory.
     """
-    cache = open_cache(repository)
     try:
-        return work(cache)
+        with closing(open_cache(repository)) as cache:
+            return work(cache)
     except sqlite3.DatabaseError as error:
-        cache.close()
         if not isinstance(error, sqlite3.OperationalError):  # such as one that is locked
             _remove_all(repository)
-        return work(open_in_memory())
+    with closing(open_in_memory()) as cache:
+        return work(cache)
 
 
 def _remove_all(repository: Repository) -> None:
@@ -111,7 +112,13 @@ def _remove(path: Path) -> None:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        path,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Connection,
+    )
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute("PRAGMA synchronous = OFF")  # what is lost is derived again
     return db
