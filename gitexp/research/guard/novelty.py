@@ -50,7 +50,7 @@ POLICIES: Mapping[Mode, Mapping[NoveltyClass, Policy]] = {
     for mode, letters in _TABLE.items()
 }
 BLOCKING: frozenset[Level] = frozenset(("identity", "patch", "structure"))
-"""Cascade whose evidence may block."""
+"""Levels whose evidence may block."""
 
 _SENTENCES: Mapping[NoveltyClass, str] = {
     "novel": "Nothing like it was run before.",
