@@ -202,7 +202,7 @@ def test_snapshots_that_a_chain_there_has_are_not_added_again(pair: Pair) -> Non
     send(pair.ada)
     tip = pair.remote("rev-parse", "refs/exprag/code/ada")
     first, *added = pair.remote("rev-parse", f"{tip}^@").split()
-    assert added == sorted([on_branch, new])
+    assert sorted(added) == sorted([on_branch, new])
     assert pair.remote("rev-parse", f"{first}^@") == shared
 
 
