@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gitexp.configuration import digest_of, seed_of
 from gitexp.errors import MissingObjectError, RunNotFoundError, UsageError
@@ -33,16 +33,7 @@ Mode = Literal["explore", "exploit", "replicate"]
 Policy = Literal["allow", "caution", "block"]
 
 MODES: tuple[Mode, ...] = ("explore", "exploit", "replicate")
-CLASSES: tuple[NoveltyClass, ...] = (
-    "novel",
-    "known_success",
-    "incremental_followup",
-    "repeat_failure",
-    "duplicate_run",
-    "replicate",
-    "retest_on_new_base",
-    "interpolation",
-)
+CLASSES: tuple[NoveltyClass, ...] = get_args(NoveltyClass)
 _POLICY: Mapping[str, Policy] = {"a": "allow", "c": "caution", "b": "block"}
 _TABLE: Mapping[Mode, str] = {"explore": "abbbbbca", "exploit": "aaabbcca", "replicate": "caabaacc"}
 POLICIES: Mapping[Mode, Mapping[NoveltyClass, Policy]] = {
