@@ -220,11 +220,6 @@ class Memory(Kept, Tabular):
         """
         return self._search.ask(sql, parameters)
 
-    def with_external(self, external_id: str) -> list[str]:
-        """Return the ids of the runs that were imported under an external id."""
-        found = self._search.ask("SELECT id FROM run WHERE external = ?", [external_id])
-        return [run_id.hex() for (run_id,) in found]
-
     def with_tree(self, tree: str) -> list[str]:
         """Return the ids of the runs whose code is this tree (its id)."""
         ids = self._search.ask("SELECT id FROM run WHERE tree = ?", [bytes.fromhex(tree)])

@@ -84,6 +84,8 @@ def test_words_find_the_setting_that_code_changed(repo: Git, run: str, call: Cal
     ]
     assert f"{run[:12]}  structure 1.00  lr 0.1 -> 0.4" in called.out
     assert "    lr = 0.4\n" in called.out
+    assert called.out.endswith("\nNoise is unmeasured: how runs went is what single runs say.\n")
+    assert call.json("check", "learning rate 4e-1")["provisional"] is True
 
 
 def test_failing_on_similar_is_asked_for(repo: Git, run: str, call: Caller) -> None:

@@ -248,7 +248,7 @@ def test_a_decision_is_stale_once_the_run_has_been_overtaken() -> None:
     made = judged(log)
 
     def is_stale(posterior: Posterior) -> bool:
-        return decisions.is_stale(made, run, posterior)
+        return decisions.stale_because(made, run, posterior) is not None
 
     assert not is_stale(log.fit())
     log.add("unrelated", 1.5, "start")
@@ -266,7 +266,7 @@ def test_a_provisional_decision_is_stale_once_noise_is_measured() -> None:
     run = log.add("new", 0.9, "start").run.hex()
     made = judged(log)
     log.add("start", 1.01)
-    assert decisions.is_stale(made, run, log.fit())
+    assert decisions.stale_because(made, run, log.fit()) == "noise has been measured since"
 
 
 @pytest.fixture
@@ -316,6 +316,25 @@ def test_deciding_again_takes_the_runs_without_a_decision_or_with_a_stale_one(la
     assert decisions.decide_again(lab.memory()) == {}
     second = lab.run(1.01, code="a = 1\n", seed=2)
     assert set(decisions.decide_again(lab.memory())) == {first, second}
+
+
+def test_a_run_that_is_not_among_the_latest_and_best_is_decided_about_too(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = lab.run(3.0, code="a = 1\n")
+    lab.run(1.0, code="a = 2\n")
+    lab.run(2.0, code="a = 3\n")
+    monkeypatch.setattr(decisions, "_NEAR", (1, 1))
+    memory = lab.memory()
+    assert decisions.decide(memory, memory.get(old)).value == 3.0
+
+
+def test_a_better_value_is_never_let_go_while_noise_is_unmeasured(lab: Lab) -> None:
+    for i, value in enumerate((1.0, 1.3, 1.2, 1.25)):  # changes that were losses so far
+        lab.run(value, code=f"a = {i}\n")
+    run = lab.run(0.99, code="a = 9\n")
+    memory = lab.memory()
+    assert decisions.decide(memory, memory.get(run)).action in ("measure_noise", "replicate")
 
 
 def test_two_runs_of_one_commit_with_other_code_are_two_configurations(lab: Lab) -> None:

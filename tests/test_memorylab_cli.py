@@ -174,6 +174,14 @@ def test_log_records_a_run_in_git(repo: Git, call: Caller) -> None:
     assert json.loads(Memory.open().read_file(run, "memorylab.json")) == ledger(repo)[0]
 
 
+def test_what_was_logged_is_not_imported_again(repo: Git, call: Caller) -> None:
+    result(repo)
+    call("memorylab", *KEEP, "baseline")
+    (source,) = call.json("import", str(repo.path / "results" / "memorylab"))["sources"]
+    assert (source["new"], source["there"]) == (0, 1)
+    assert Memory.open().count() == 1
+
+
 def test_a_crash_has_no_value_and_says_why(repo: Git, call: Caller) -> None:
     result(repo)
     text = "Traceback (most recent call last):\n  x\ntorch.OutOfMemoryError: CUDA out of memory\n\n"

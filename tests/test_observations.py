@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gitexp.index.observe import Near
 from gitexp.research.cache import open_cache
 from gitexp.research.goal import goal_metric
 from gitexp.research.observations import Observation, observe
@@ -143,3 +144,22 @@ def test_where_the_history_is_not_whole_the_search_ends(lab: Lab) -> None:
     last = lab.run(0.9)
     drop_object(lab.git, lost)
     assert base_of(lab, last) is None
+
+
+def test_with_many_runs_the_latest_and_the_best_are_looked_at_with_their_replicates(
+    lab: Lab,
+) -> None:
+    best = lab.run(0.1, code="a = 1\n", seed=1)
+    again = lab.run(9.0, code="a = 1\n", seed=2)  # a replicate, neither late nor good
+    other = lab.run(9.5, code="a = 2\n")
+    late = lab.run(9.9, code="a = 3\n")
+    memory = lab.memory()
+    goal = goal_metric(memory)
+
+    def looked_at(near: Near) -> list[str]:
+        cache = open_cache(memory.repository)
+        return [each.run.hex() for each in observe(memory, goal, cache, near)]
+
+    assert looked_at(Near(1, 1, lower=True)) == [best, again, late]
+    assert looked_at(Near(1, 1, lower=False)) == [late]
+    assert looked_at(Near(9, 0, lower=True)) == [best, again, other, late]

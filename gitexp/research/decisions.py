@@ -10,11 +10,16 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from gitexp.errors import ValueRejectedError
 from gitexp.git.commit import identity
+from gitexp.git.refs import is_run_id
 from gitexp.git.repository import Repository
 from gitexp.index.observe import Near
+from gitexp.index.search import Found
 from gitexp.memory import Memory
+from gitexp.ranking import run_of
 from gitexp.records.decision import DecisionFact
 from gitexp.records.facts import MAX_LINE_BYTES, encode_fact
 from gitexp.records.times import format_time
@@ -125,13 +130,18 @@ def decide_again(
 
 def undecided(memory: Memory, posterior: Posterior) -> list[Run]:
     """Return the runs that have ended and have no decision, or a stale one, the latest first."""
-    return [
-        run
-        for run in memory.runs()
-        if (seen := posterior.observation(bytes.fromhex(run.id))) is not None
-        and seen.ended
-        and (run.decision is None or is_stale(run.decision, run.id, posterior))
-    ]
+    return [run_of(found, memory) for found in memory.search() if _is_open(found, posterior)]
+
+
+def _is_open(found: Found, posterior: Posterior) -> bool:
+    document = found.document
+    seen = posterior.observation(found.row.id)
+    if seen is None or not seen.ended:
+        return False
+    if "decision" not in document:
+        return True
+    decision = msgspec.convert(document["decision"], DecisionFact)
+    return stale_because(decision, document["run"], posterior) is not None
 
 
 def posterior_of(
@@ -152,31 +162,62 @@ def posterior_of(
     return fit(found, goal)
 
 
-def is_stale(decision: DecisionFact, run: str, posterior: Posterior) -> bool:
-    """Say whether a decision rests on what is no longer so.
-
-    It does where the rules or the goal metric are others by now, where noise has been measured
-    since, where the run would be judged beside another configuration now, or where its own has been
-    run again.
+def stale_because(decision: DecisionFact, run: str, posterior: Posterior) -> str | None:
+    """Return why a decision does not hold any more, as a clause; None where it does.
 
     Args:
         decision: About the run.
         run: Its full id.
         posterior: Of all runs, now.
     """
-    made = (decision.rules, decision.metric, decision.goal)
-    if made != (RULES, posterior.goal.metric, posterior.goal.word):
-        return True
-    if decision.provisional == posterior.noise.measured:
-        return True
-    seen = posterior.observation(bytes.fromhex(run))
+    if why := _judged_otherwise(decision, posterior):
+        return why
+    comparison, mine = decision.comparison, _configuration(run, posterior)
+    if mine is None or comparison is None:
+        return None
+    new = runs_since(decision, run, posterior) or len(posterior.runs_of(mine)) - comparison.runs
+    if new < 0:
+        return "runs of the configuration have been withdrawn since"
+    if new:
+        noun = "run has" if new == 1 else "runs have"
+        return f"{new} more {noun} been made of the configuration since"
+    then = _configuration(comparison.champion, posterior)
+    is_same = posterior.champion in (then, mine)
+    return None if is_same else "the champion is another one now"
+
+
+def _judged_otherwise(decision: DecisionFact, posterior: Posterior) -> str | None:
+    """Return what a decision was judged by that is not so any more."""
+    if (decision.metric, decision.goal) != (posterior.goal.metric, posterior.goal.word):
+        return "runs are judged by another metric now"
+    if decision.rules != RULES:
+        return "the rules are others now"
+    if decision.provisional and posterior.noise.measured:
+        return "noise has been measured since"
+    if not decision.provisional and not posterior.noise.measured:
+        return "noise is not measured any more"
+    return None
+
+
+def runs_since(decision: DecisionFact, run: str, posterior: Posterior) -> int:
+    """Return how many runs there are by now of what a decision wants to be run again.
+
+    That is the configuration of the run, or of the champion at that time.
+    """
     comparison = decision.comparison
-    if seen is None or comparison is None:
-        return False
-    other = posterior.against(seen.configuration)
-    known_by = None if other is None else posterior.run_of(other)
-    is_same = known_by is not None and known_by.hex() == comparison.champion
-    return not is_same or len(posterior.runs_of(seen.configuration)) != comparison.runs
+    if comparison is None:
+        return 0
+    is_champion = decision.action in ("replicate_champion", "measure_noise")
+    configuration = _configuration(comparison.champion if is_champion else run, posterior)
+    if configuration is None:
+        return 0
+    before = comparison.champion_runs if is_champion else comparison.runs
+    return len(posterior.runs_of(configuration)) - before
+
+
+def _configuration(run: str, posterior: Posterior) -> bytes | None:
+    seen = posterior.observation(bytes.fromhex(run)) if is_run_id(run) else None
+    return None if seen is None else seen.configuration
 
 
 def write_decision(repository: Repository, run_id: str, decision: DecisionFact) -> None:

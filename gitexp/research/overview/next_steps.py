@@ -7,14 +7,16 @@ was followed by a run that finished. It is stale when what it was judged by has 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from gitexp.document import Document
+from gitexp.records.decision import DecisionFact
 from gitexp.render.packet import next_command
 from gitexp.render.text import short
 from gitexp.research.crashes import Cluster
+from gitexp.research.decisions import runs_since, stale_because
 from gitexp.research.overview.contenders import Contender
 from gitexp.research.overview.shown import RunNote, note_of
 from gitexp.research.overview.state import State
@@ -66,52 +68,27 @@ class _Decided:
         self.state = state
         self.run: str = document["run"]
         self.document = document
-        self.decision: dict[str, Any] = document["decision"]
-        self.action = str(self.decision["action"])
-        comparison = self.decision.get("comparison")
-        self.comparison: dict[str, Any] | None = comparison or None
+        self.decision = msgspec.convert(document["decision"], DecisionFact)
 
     def is_done(self) -> bool:
         """Say whether the action was taken."""
-        if self.document.get("verdict") in _SETTLED_BY.get(self.action, ()):
+        action, comparison = self.decision.action, self.decision.comparison
+        if self.document.get("verdict") in _SETTLED_BY.get(action, ()):
             return True
-        if self.action in _CRASHED:
+        if action in _CRASHED:
             return self._was_followed()
-        if self.action in _REPLICATING and self.comparison is not None:
-            return self._new_runs() >= max(1, self.comparison.get("replicates") or 1)
+        if action in _REPLICATING and comparison is not None:
+            return self._new_runs() >= max(1, comparison.replicates or 1)
         return False
 
-    def overtaken(self) -> str | None:
+    def stale_because(self) -> str | None:
         """Return why the decision does not hold any more; None where it does."""
         posterior = self.state.posterior
-        if posterior is None:
-            return None
-        judged_by = (self.decision["metric"], self.decision["goal"])
-        if judged_by != (posterior.goal.metric, posterior.goal.word):
-            return "runs are judged by another metric now"
-        if self.decision.get("provisional") and posterior.noise.measured:
-            return "noise has been measured since"
-        if self.comparison is None:
-            return None
-        if new := self._new_runs():
-            noun = "run has" if new == 1 else "runs have"
-            return f"{new} more {noun} been made of the configuration since"
-        mine = self.state.configurations.get(self.run)
-        then = self.state.configurations.get(str(self.comparison["champion"]))
-        is_same = posterior.champion in (then, mine)
-        return None if is_same else "the champion is another one now"
+        return None if posterior is None else stale_because(self.decision, self.run, posterior)
 
     def _new_runs(self) -> int:
-        """Return how many runs with a value the configuration in question got since."""
-        if self.comparison is None or self.state.posterior is None:
-            return 0
-        is_champion = self.action in ("replicate_champion", "measure_noise")
-        run = str(self.comparison["champion"]) if is_champion else self.run
-        before = self.comparison["champion_runs" if is_champion else "runs"]
-        configuration = self.state.configurations.get(run)
-        if configuration is None:
-            return 0
-        return len(self.state.posterior.runs_of(configuration)) - int(before)
+        posterior = self.state.posterior
+        return 0 if posterior is None else runs_since(self.decision, self.run, posterior)
 
     def _was_followed(self) -> bool:
         """Say whether a later run of the same configuration, or of the same family, finished."""
@@ -157,20 +134,20 @@ def _decisions(state: State) -> Iterator[Step]:
         decided = _Decided(state, document)
         if decided.is_done():
             continue
-        overtaken, run = decided.overtaken(), decided.run
-        command = next_command(run, decided.decision)
-        if overtaken:
+        decision, why, run = decided.decision, decided.stale_because(), decided.run
+        command = next_command(run, document["decision"])
+        if why:
             command = f"git exp decide {short(run)}"
-        elif decided.action in _REPLICATING and "git" not in document:
+        elif decision.action in _REPLICATING and "git" not in document:
             command = f"git exp show {short(run)}"
         yield Step(
-            decided.action,
-            str(decided.decision["priority"]),
+            decision.action,
+            decision.priority,
             note_of(document, state.values),
-            str(decided.decision["next_action"]),
+            decision.next_action,
             command,
             "decision",
-            overtaken,
+            why,
         )
 
 
