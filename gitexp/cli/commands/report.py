@@ -1,8 +1,8 @@
 """Tell what happened: what won and by how much, what broke, what to do next, what it cost.
 
 By default of the last 16 hours, or of the last 80 runs where none is so young; --since takes a
-time ('2 days', yesterday, 2026-01-31) or a run: what started after it. What runs are judged by is
-exprag.metric, else --metric, else the metric that most of the latest runs have. With --html the
+time ('2 days', yesterday, 2026-01-31) or a run: what started after it. Runs are judged by
+--metric, else exprag.metric, else the metric that most of the latest runs have. With --html the
 report is one page with charts that works offline.
 """
 
