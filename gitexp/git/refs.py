@@ -9,6 +9,7 @@ FACTS = "refs/notes/exprag/"
 METRICS = "refs/notes/exprag-metrics/"
 FILES = "refs/exprag/files/"
 CODE = "refs/exprag/code/"
+LIBRARY = "refs/exprag/library/"
 REMOTES = "refs/exprag/remotes/"
 
 _RUN_ID = re.compile(r"[0-9a-f]{40}")

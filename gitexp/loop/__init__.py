@@ -1,0 +1,1 @@
+"""The loop: propose, guard, run, decide, promote, again (docs/loop.md)."""

@@ -1,0 +1,1 @@
+"""Methods that worked: credit, evidence, ranking (docs/library.md)."""

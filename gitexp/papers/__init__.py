@@ -1,0 +1,1 @@
+"""Papers and code, read from where they are, as a text with sections (docs/library.md)."""

@@ -1,0 +1,1 @@
+"""Who proposes the next experiment: models behind an endpoint, coding agents, scripts."""
