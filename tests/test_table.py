@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -45,7 +45,7 @@ def memory(repo: Git) -> Tables:
 
 
 def opened(repo: Git) -> Tables:
-    return cast("Tables", Tables.open(repo.path))
+    return Tables.open(repo.path)
 
 
 def found(document: dict[str, Any], *computed: Any) -> Found:

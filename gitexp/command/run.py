@@ -67,6 +67,7 @@ def run_command(
     grace_s: float = 5.0,
     log_head_bytes: int = 1 << 20,
     log_tail_bytes: int = 1 << 20,
+    stdin: int | None = None,
     stdout: int = 1,
     stderr: int = 2,
 ) -> CommandResult:
@@ -85,6 +86,7 @@ def run_command(
         grace_s: Seconds from there to SIGKILL.
         log_head_bytes: How much of the beginning of the output is kept.
         log_tail_bytes: How much of its end is kept.
+        stdin: Descriptor that the command reads from; our standard input by default.
         stdout: Descriptor that standard output is passed on to.
         stderr: Descriptor that standard error is passed on to.
 
@@ -104,7 +106,7 @@ def run_command(
         channels = [stack.enter_context(open_channel(fd)) for fd in (stdout, stderr)]
         started = time.monotonic()
         try:
-            process = _start(argv, cwd, environment, channels)
+            process = _start(argv, cwd, environment, stdin, channels)
         except OSError as error:
             return _explain_failure(argv[0], error)
         child = Child(process, terminal, grace_s)
@@ -119,12 +121,17 @@ def run_command(
 
 
 def _start(
-    argv: Sequence[str], cwd: Path, environment: Mapping[str, str], channels: Sequence[Channel]
+    argv: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    stdin: int | None,
+    channels: Sequence[Channel],
 ) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         argv,
         cwd=cwd,
         env=environment,
+        stdin=stdin,
         stdout=channels[0].child_end,
         stderr=channels[1].child_end,
         process_group=0,
