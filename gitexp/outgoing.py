@@ -1,10 +1,10 @@
 r"""Search what a push would send for the first time for secrets; remember what is none.
 
 Every commit message and every blob that the remote is not known to have is searched once, in all
-versions: what was removed from a file again is sent with its history. Facts and metric logs are
-JSON lines. They are searched as they are, and where that hides something also as they would be
-read: escapes undone (a private key with ``\n`` in it), and arrays as the command lines that they
-mostly are (``"--token","…"``).
+versions: what was removed from a file again is sent with its history. Facts, metric logs and the
+library are JSON lines. They are searched as they are, and where that hides something also as they
+would be read: escapes undone (a private key with ``\n`` in it), and arrays as the command lines
+that they mostly are (``"--token","…"``).
 
 A finding is known by its fingerprint, made of the secret itself: what was allowed once is allowed
 in later versions and at other places too. What is allowed is kept in
@@ -34,8 +34,13 @@ from gitexp.light import NamedTuple
 from gitexp.records.times import format_time
 from gitexp.store.read import noted_run
 
-CODE, FACTS, METRICS, FILES = "code", "facts", "metrics", "files"
-_PREFIXES = {refs.FACTS: FACTS, refs.METRICS: METRICS, refs.FILES: FILES}
+CODE, FACTS, METRICS, FILES, LIBRARY = "code", "facts", "metrics", "files", "library"
+_PREFIXES = {
+    refs.FACTS: FACTS,
+    refs.METRICS: METRICS,
+    refs.FILES: FILES,
+    refs.LIBRARY: LIBRARY,
+}
 _FINGERPRINT_DIGITS = 12
 _HINT_BYTES = 4
 _SNAPSHOT = b"exprag: "
@@ -47,9 +52,9 @@ class Finding(NamedTuple):
     Attributes:
         fingerprint: 12 hexadecimal digits of the SHA-256 of rule and secret.
         rule: What it is, in words: ``GitHub token``.
-        part: What it is part of: ``code``, ``facts``, ``metrics`` or ``files``.
-        run: The run that it belongs to; None if a commit of the user brought it, or a file of no
-            run.
+        part: What it is part of: ``code``, ``facts``, ``metrics``, ``files`` or ``library``.
+        run: The run that it belongs to; None if a commit of the user brought it, a file of no
+            run, or the library.
         commit: The first new commit that holds it: of code a snapshot or a commit of the user,
             else one of the shard.
         path: The file, in the commit's tree or among the run's files, bytes that are not UTF-8
@@ -71,7 +76,7 @@ class Finding(NamedTuple):
     def place(self) -> str:
         """Where it is, in words: ``run 3f2a91c04d7e, train.py:12``."""
         owner = f"run {self.run[:12]}" if self.run else f"commit {self.commit[:12]}"
-        if self.part in {CODE, FILES}:
+        if self.part in {CODE, FILES, LIBRARY}:
             within = f"{self.path}:{self.line}" if self.path else f"message, line {self.line}"
         else:
             within = f"{self.part}, line {self.line}"
@@ -142,7 +147,7 @@ def search(
     Raises:
         GitCommandError: An object cannot be read, so that nothing can be said of it.
     """
-    parts: dict[str, list[str]] = {CODE: [], FACTS: [], METRICS: [], FILES: []}
+    parts: dict[str, list[str]] = {CODE: [], **{part: [] for part in _PREFIXES.values()}}
     for ref, tip in tips.items():
         parts[_part_of(ref)].append(tip)
     listed = [
@@ -201,9 +206,9 @@ def _search_object(
     run, path = snapshot, item.path or b""
     if item.path is not None and part == FILES:
         run, path = _run_and_path(item.path)
-    elif item.path is not None and part != CODE:
+    elif item.path is not None and part in {FACTS, METRICS}:
         run, path = noted_run(item.path), b""
-    noted = part in {FACTS, METRICS} and item.path is not None
+    noted = part in {FACTS, METRICS, LIBRARY} and item.path is not None
     for credential in _search_lines(content) if noted else find_credentials(content):
         yield Finding(
             fingerprint(credential),

@@ -88,7 +88,7 @@ def test_status_says_what_is_not_shared(pair: Pair) -> None:
         text = gitexp("status", cwd=pair.ada.path).stdout
         return gitexp_json("status", cwd=pair.ada.path)["unshared"], "ahead" in text
 
-    nothing = {"remote": "origin", "runs": [], "others": {}}
+    nothing = {"remote": "origin", "runs": [], "others": {}, "library": 0}
     assert ahead() == (nothing, False)
     runs = write_runs(pair.ada, range(2))
     assert ahead() == (nothing | {"runs": sorted(runs)}, True)

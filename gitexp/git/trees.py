@@ -36,6 +36,13 @@ class TreeReader:
     def __contains__(self, path: str) -> bool:
         return self._tree is not None and path in self._tree
 
+    def content(self, path: str) -> bytes | None:
+        """Return the content of the file at a path; None where there is none."""
+        import pygit2
+
+        found = self._tree[path] if self._tree is not None and path in self._tree else None
+        return found.data if isinstance(found, pygit2.Blob) else None
+
     def notes(self, name: str) -> dict[str, bytes]:
         """Return path -> content of the notes on an object, at any depth of fan-out."""
         return {path: blob.data for path, blob in self._blobs(name)}

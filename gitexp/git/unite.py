@@ -11,7 +11,7 @@ clone, damage elsewhere) are no obstacle, nor are names that are not UTF-8.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.errors import BadShardError, MissingObjectError
@@ -95,6 +95,30 @@ def unite_files(repository: Repository, a: str, b: str) -> str:
     return a if a == b else _guarded(repository, unite)
 
 
+def unite_line_files(repository: Repository, a: str, b: str, merge: MergeBlobs) -> str:
+    """Return the id of the tree that holds the files of two, which are lines (ids of trees).
+
+    Two files at one path become one; a folder goes before a file, and of two things that are
+    neither the one with the smaller id stays.
+
+    Args:
+        repository: Where.
+        a: One tree.
+        b: The other; the order of the two means nothing.
+        merge: Of the different files at one path.
+
+    Raises:
+        MissingObjectError: A tree, or a file that both have, is not here.
+        BadShardError: Folders are nested too deep, or what is named as a file is something else.
+        GitexpError: An object could not be written.
+    """
+
+    def unite(repo: pygit2.Repository) -> bytes:
+        return _unite_files(repo, bytes.fromhex(a), bytes.fromhex(b), 0, merge)
+
+    return a if a == b else _guarded(repository, unite)
+
+
 def _guarded(repository: Repository, unite: Callable[[pygit2.Repository], bytes]) -> str:
     import pygit2
 
@@ -143,7 +167,9 @@ def _choose(a: _Entry | None, b: _Entry | None) -> _Entry:
     return min(both, key=lambda entry: (not entry.is_tree, entry.oid, entry.mode))
 
 
-def _unite_files(repo: pygit2.Repository, a: bytes, b: bytes, depth: int) -> bytes:
+def _unite_files(
+    repo: pygit2.Repository, a: bytes, b: bytes, depth: int, merge: MergeBlobs | None = None
+) -> bytes:
     if depth > _MAX_DEPTH:
         raise BadShardError(f"Folders are nested more than {_MAX_DEPTH} deep.")
     left, right = _entries(repo, a), _entries(repo, b)
@@ -151,8 +177,13 @@ def _unite_files(repo: pygit2.Repository, a: bytes, b: bytes, depth: int) -> byt
     for name in left.keys() | right.keys():
         mine, theirs = left.get(name), right.get(name)
         united[name] = _choose(mine, theirs)
-        if mine and theirs and mine.is_tree and theirs.is_tree and mine != theirs:
-            united[name] = _Entry(_TREE, _unite_files(repo, mine.oid, theirs.oid, depth + 1))
+        if not mine or not theirs or mine.oid == theirs.oid:
+            continue
+        if mine.is_tree and theirs.is_tree:
+            below = _unite_files(repo, mine.oid, theirs.oid, depth + 1, merge)
+            united[name] = _Entry(_TREE, below)
+        elif merge is not None and mine.is_blob and theirs.is_blob:
+            united[name] = _Entry(_FILE, _merged(repo, {mine.oid, theirs.oid}, merge))
     return _write(repo, united)
 
 
@@ -225,7 +256,9 @@ class _Notes:
     def _one(self, oids: set[bytes]) -> bytes:
         if len(oids) == 1:
             return next(iter(oids))
-        return self._repo.create_blob(self._merge(list(self._blobs(sorted(oids))))).raw
+        return _merged(self._repo, oids, self._merge)
 
-    def _blobs(self, oids: Sequence[bytes]) -> Iterator[bytes]:
-        return (_read(self._repo, oid, "BLOB") for oid in oids)
+
+def _merged(repo: pygit2.Repository, oids: Iterable[bytes], merge: MergeBlobs) -> bytes:
+    """Return the id of the blob that several make, whatever their order."""
+    return repo.create_blob(merge([_read(repo, oid, "BLOB") for oid in sorted(oids)])).raw

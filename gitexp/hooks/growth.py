@@ -1,7 +1,7 @@
 """Has a shard only grown? Its old and new trees are compared; the cost follows what is new.
 
-A shard is a set of lines for each run, or of files for each path; nothing of it may go, save by
-collection (docs/format.md, "Removal"). What comes new must be what the format says.
+A shard is a set of lines for each run or path, or of files for each path; nothing of it may go,
+save by collection (docs/format.md, "Removal"). What comes new must be what the format says.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from gitexp.records.facts import (
 from gitexp.records.schema import SCHEMA
 from gitexp.records.series import decode_line
 from gitexp.store.batch import note_path
+from gitexp.store.library import decode_file, is_library_path
+from gitexp.store.problem import Problem
 from gitexp.store.read import note_lines, noted_run
 from gitexp.store.union import REMOVED, as_tombstone
 
@@ -203,6 +205,35 @@ def check_files(repository: Repository, step: Step, max_blob: int) -> Iterator[F
     for path, reason in bad.items():
         yield Finding(step.ref, _text(path), reason)
     yield from _check_gone(repository, step, gone)
+
+
+def check_library(repository: Repository, step: Step, max_blob: int) -> Iterator[Finding]:
+    """Yield what is wrong with the new state of a shard of the library."""
+    changes = tree_changes(repository, step.old or EMPTY_TREE, step.new)
+    bad = _bad_blobs(repository, changes, max_blob)
+    for change in changes:
+        if change.new is not None and not is_library_path(change.path):
+            bad[change.path] = "no file of the library has such a path"
+    for path, reason in bad.items():
+        yield Finding(step.ref, _text(path), reason)
+    whole = [change for change in changes if change.path not in bad]
+    oids = [oid for change in whole for oid in (change.old, change.new) if oid is not None]
+    blobs = (blob or b"" for _, blob in read_blobs(repository, oids))
+    for change in whole:
+        before, after = (b"" if oid is None else next(blobs) for oid in (change.old, change.new))
+        yield from _check_library_file(step.ref, change.path, before, after)
+
+
+def _check_library_file(ref: str, path: bytes, before: bytes, after: bytes) -> Iterator[Finding]:
+    """Compare the lines of a file before and after."""
+    known, now = set(note_lines(before)), set(note_lines(after))
+    lost = len(known - now)
+    if lost:
+        count = "1 line is" if lost == 1 else f"{lost} lines are"
+        yield Finding(ref, _text(path), f"{count} lost; a shard only grows")
+    for item in decode_file(ref, path, after, known):
+        if isinstance(item, Problem):
+            yield Finding(ref, _text(path), f"line {item.line}: {item.reason}")
 
 
 def _path_problem(path: bytes) -> str | None:

@@ -20,6 +20,7 @@ from gitexp.hooks.growth import (
     Step,
     check_fact_line,
     check_files,
+    check_library,
     check_metric_line,
     check_notes,
 )
@@ -29,7 +30,7 @@ from gitexp.share.code import CODE_MESSAGE
 DEFAULT_MAX_BLOB = 256 << 20
 """Bytes that a note or a file of a shard may have."""
 
-_SHARDS = (refs.FACTS, refs.METRICS, refs.FILES, refs.CODE)
+_SHARDS = (refs.FACTS, refs.METRICS, refs.FILES, refs.LIBRARY, refs.CODE)
 _LINKS = (CODE_MESSAGE, MERGE_MESSAGE.strip())
 """What the subjects of the commits of a chain of code begin with."""
 
@@ -147,6 +148,8 @@ def _check_step(repository: Repository, prefix: str, step: Step, limit: int) -> 
         yield from _check_chain(repository, step)
     elif prefix == refs.FILES:
         yield from check_files(repository, step, limit)
+    elif prefix == refs.LIBRARY:
+        yield from check_library(repository, step, limit)
     else:
         check_line = check_fact_line if prefix == refs.FACTS else check_metric_line
         yield from check_notes(repository, step, check_line, limit)

@@ -20,11 +20,13 @@ class Ahead(NamedTuple):
         remote: Its name.
         runs: Ids of the runs that this clone's shard says something of that is not there.
         others: Shard -> how many runs, for shards of others that are not there as they are here.
+        library: How many files of this clone's library are not there as they are here.
     """
 
     remote: str
     runs: list[str]
     others: dict[str, int]
+    library: int
 
 
 def unshared(repository: Repository, remote: Remote) -> Ahead:
@@ -44,7 +46,10 @@ def unshared(repository: Repository, remote: Remote) -> Ahead:
             runs = changed
         elif changed:
             others[shard] = len(changed)
-    return Ahead(remote.shown, runs, others)
+    ours = f"{refs.LIBRARY}{own}"
+    tips = list_refs(repository, ours)
+    files = _changes(repository, seen.get(ours), tips[ours]) if ours in tips else {}
+    return Ahead(remote.shown, runs, others, len(files))
 
 
 def changed_runs(repository: Repository, old: str | None, new: str | None) -> list[str]:
@@ -60,6 +65,11 @@ def changed_runs(repository: Repository, old: str | None, new: str | None) -> li
     """
     if new is None or old == new:
         return []
-    changes = changed_entries(repository, old or EMPTY_TREE, new)
+    changes = _changes(repository, old, new)
     runs = {noted_run(path) for path, oid in changes.items() if oid is not None}
     return sorted(run for run in runs if run is not None)
+
+
+def _changes(repository: Repository, old: str | None, new: str) -> dict[bytes, str | None]:
+    """Return path -> blob of the files in which two states of a shard differ."""
+    return {} if old == new else changed_entries(repository, old or EMPTY_TREE, new)

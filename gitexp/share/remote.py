@@ -24,9 +24,10 @@ PARTS = {
     "code": refs.CODE,
     "metrics": refs.METRICS,
     "files": refs.FILES,
+    "library": refs.LIBRARY,
     "facts": refs.FACTS,
 }
-"""The refs of a shard by the part of a run that they hold, what others speak of first."""
+"""The refs of a shard by what they hold, what others speak of first."""
 
 HANDLES = "runs"
 _SETTINGS = r"^(remote|branch)\.|^exprag\.remote$"

@@ -1,7 +1,7 @@
 """Add lines and files to this clone's shard: one commit per ref, however many runs it speaks of.
 
-The order is the format's: metric lines, files, facts. Within each, objects come first and the
-ref last, so a reader that finds facts finds all they speak of, and a writer that died anywhere
+The order is the format's: metric lines, files, library, facts. Within each, objects come first and
+the ref last, so a reader that finds facts finds all they speak of, and a writer that died anywhere
 can be repeated: adding what is there already changes nothing.
 """
 
@@ -29,11 +29,13 @@ class Batch:
         facts: Run id -> fact lines, without line ends; `metrics` likewise for the metric log.
         files: Path in the files shard -> content, or the file that holds it. A path that is
             there already keeps its content: files are immutable.
+        library: Path in the library shard -> lines, without line ends.
     """
 
     facts: dict[str, list[bytes]] = field(default_factory=dict)
     metrics: dict[str, list[bytes]] = field(default_factory=dict)
     files: dict[str, bytes | Path] = field(default_factory=dict)
+    library: dict[str, list[bytes]] = field(default_factory=dict)
 
 
 def note_path(run_id: str) -> str:
@@ -67,6 +69,8 @@ def write_batch(repository: Repository, shard: str, batch: Batch) -> None:
         _add_lines(repository, refs.METRICS + shard, batch.metrics)
     if batch.files:
         _add_files(repository, refs.FILES + shard, batch.files)
+    if batch.library:
+        _add_library(repository, refs.LIBRARY + shard, batch.library)
     if batch.facts:
         _add_lines(repository, refs.FACTS + shard, batch.facts)
 
@@ -89,7 +93,7 @@ def _add_lines(repository: Repository, ref: str, lines: Lines) -> None:
             path = note_path(run_id)
             if merged != old or list(found) != [path]:
                 changes |= dict.fromkeys(found)
-                changes[path] = b"".join(line + b"\n" for line in merged)
+                changes[path] = join_lines(merged)
         return changes
 
     update_tree(repository, ref, f"exprag: {_count(len(lines), 'run')}\n", edit)
@@ -102,8 +106,28 @@ def _add_files(repository: Repository, ref: str, files: Mapping[str, bytes | Pat
     update_tree(repository, ref, f"exprag: {_count(len(files), 'file')}\n", edit)
 
 
+def _add_library(repository: Repository, ref: str, lines: Lines) -> None:
+    """Unite lines with those that stand at their paths."""
+
+    def edit(tree: TreeReader) -> dict[str, Content]:
+        changes: dict[str, Content] = {}
+        for path, added in lines.items():
+            old = split_lines(tree.content(path) or b"")
+            merged = list(dict.fromkeys([*old, *added]))
+            if merged != old:
+                changes[path] = join_lines(merged)
+        return changes
+
+    update_tree(repository, ref, f"exprag: library, {_count(len(lines), 'file')}\n", edit)
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def join_lines(lines: Iterable[bytes]) -> bytes:
+    """Return lines as the content of a note."""
+    return b"".join(line + b"\n" for line in lines)
 
 
 def split_lines(blob: bytes) -> list[bytes]:

@@ -18,10 +18,11 @@ from gitexp.git.history import EMPTY_TREE, is_ancestor, merge_commit, tree_of_co
 from gitexp.git.read import list_tree
 from gitexp.git.repository import Repository
 from gitexp.git.trees import remove_paths
-from gitexp.git.unite import unite_files, unite_notes
+from gitexp.git.unite import unite_files, unite_line_files, unite_notes
 from gitexp.git.write import move_ref
 from gitexp.records.facts import BadLineError, TombstoneFact, decode_fact
 from gitexp.store.batch import split_lines
+from gitexp.store.library import unite_library_lines
 from gitexp.store.read import noted_run
 
 REMOVED = "removed/"
@@ -78,6 +79,8 @@ def unite_trees(repository: Repository, ref: str, a: str, b: str) -> str:
         return EMPTY_TREE
     if ref.startswith(refs.FILES):
         return _without_removed(repository, unite_files(repository, a, b))
+    if ref.startswith(refs.LIBRARY):
+        return unite_line_files(repository, a, b, unite_library_lines)
     return unite_notes(repository, a, b, unite_lines)
 
 

@@ -11,6 +11,8 @@ from gitexp.verify.findings import SEVERITIES, Finding, Report
 from gitexp.verify.history import check_history
 from gitexp.verify.index import check_index
 from gitexp.verify.journals import check_journals
+from gitexp.verify.library import check_library
+from gitexp.verify.library_index import check_library_index
 from gitexp.verify.logs import check_files, check_logs
 from gitexp.verify.names import check_names
 from gitexp.verify.objects import check_objects, fsck
@@ -44,11 +46,13 @@ def verify(repository: Repository, progress: Progress | None = None) -> Report:
             lambda: check_facts(store, told),
             lambda: check_logs(store, told),
             lambda: check_files(store, told),
+            lambda: check_library(store),
             lambda: check_runs(store, told),
             lambda: check_history(store, told),
             lambda: check_journals(store, told),
             lambda: check_signatures(store),
             lambda: check_index(store),
+            lambda: check_library_index(store),
             lambda: check_objects(store, said.result()),
         ]
         for done, step in enumerate(steps):

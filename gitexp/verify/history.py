@@ -15,6 +15,7 @@ from gitexp.errors import GitCommandError
 from gitexp.git import refs
 from gitexp.git.changes import Change, changes
 from gitexp.git.objects import GONE, read_objects
+from gitexp.library.database import NAME as LIBRARY_INDEX
 from gitexp.store.batch import split_lines
 from gitexp.store.read import noted_run
 from gitexp.store.union import REMOVED, is_collected
@@ -25,9 +26,10 @@ from gitexp.verify.store import Shard, Store, is_ours, notes_by_run, read_shard,
 
 
 class LostLines(NamedTuple):
-    """Lines of a run that the history of a shard has and its present state has not.
+    """Lines that the history of a shard has and its present state has not.
 
     Attributes:
+        run: That they are about; of the library the path that they stand at.
         commit: The latest that took some of them away; one that has them, where the shard does
             not come from it.
     """
@@ -56,7 +58,10 @@ class LostFile(NamedTuple):
 def check_history(store: Store, told: Mapping[str, Told]) -> Iterator[Finding]:
     """Yield what got lost on the way to the present state of each shard."""
     for shard in known_shards(store):
-        if shard.is_notes:
+        if shard.is_library:
+            for lost in lost_library_lines(store, shard):
+                yield _lines_finding(lost)
+        elif shard.is_notes:
             for lost in lost_lines(store, shard, collected(told)):
                 yield _lines_finding(lost)
         else:
@@ -71,8 +76,10 @@ def known_shards(store: Store) -> list[Shard]:
 
 
 def _reflected(store: Store) -> dict[str, str]:
-    """Return the tips of shards that the index reflects."""
-    rows = remembered(store.repository, "SELECT ref, tip FROM shard")
+    """Return the tips of shards that the indexes reflect."""
+    sql = "SELECT ref, tip FROM shard"
+    rows = remembered(store.repository, sql)
+    rows += remembered(store.repository, sql, name=LIBRARY_INDEX)
     return {ref: tip for ref, tip in rows if refs.is_run_id(tip)}
 
 
@@ -83,8 +90,11 @@ def collected(told: Mapping[str, Told]) -> set[str]:
 
 def _lines_finding(lost: LostLines) -> Finding:
     count = "1 line" if len(lost.lines) == 1 else f"{len(lost.lines)} lines"
-    message = f"{count} of run {lost.run[:12]} got lost: see commit {lost.commit[:12]}."
-    return Finding("history", "repairable", message, f"{REPAIR}.", True, lost.ref, lost.run)
+    if refs.is_run_id(lost.run):
+        message = f"{count} of run {lost.run[:12]} got lost: see commit {lost.commit[:12]}."
+        return Finding("history", "repairable", message, f"{REPAIR}.", True, lost.ref, lost.run)
+    message = f"{count} got lost: see commit {lost.commit[:12]}."
+    return Finding("history", "repairable", message, f"{REPAIR}.", True, lost.ref, path=lost.run)
 
 
 def _file_finding(lost: LostFile) -> Finding:
@@ -120,6 +130,24 @@ def lost_lines(store: Store, shard: Shard, without: Collection[str]) -> Iterator
         if missing:
             commit = next(iter(missing.values())).commit
             yield LostLines(shard.ref, run, commit, sorted(missing))
+
+
+def lost_library_lines(store: Store, shard: Shard) -> Iterator[LostLines]:
+    """Yield the lost lines of each file of a library shard."""
+    dropped: dict[bytes, dict[str, Change]] = {}
+    for change in _changes(store, shard):
+        dropped.setdefault(change.path, {}).setdefault(change.old, change)
+    now = {file.path: file.oid for file in shard.files}
+    for path, old in dropped.items():
+        oids = [*old, *([now[path]] if path in now else [])]
+        contents = [found.content for found in read_objects(store.repository, oids)]
+        present = set(split_lines(contents[-1])) if path in now else set()
+        former = zip(old.values(), contents, strict=False)
+        lost = {line: change for change, blob in former for line in split_lines(blob)}
+        missing = {line: change for line, change in lost.items() if line not in present}
+        if missing:
+            commit = next(iter(missing.values())).commit
+            yield LostLines(shard.ref, text(path), commit, sorted(missing))
 
 
 def lost_files(store: Store, shard: Shard, without: Collection[str]) -> Iterator[LostFile]:

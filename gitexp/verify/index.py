@@ -65,24 +65,26 @@ def check_index(store: Store) -> Iterator[Finding]:
         yield Finding("index", "repairable", message, remedy, True, path=str(path))
 
 
-def index_file(repository: Repository) -> Path | None:
+def index_file(repository: Repository, name: str = NAME) -> Path | None:
     """Return the file of the index that readers use; None where there is none."""
-    return next((p for f in folders(repository) if (p := f / NAME).exists()), None)
+    return next((p for f in folders(repository) if (p := f / name).exists()), None)
 
 
-def remembered(repository: Repository, sql: str, *parameters: str) -> list[tuple[str, ...]]:
-    """Return rows of the index as it stands; none where there is no index that can be read."""
-    path = index_file(repository)
+def remembered(
+    repository: Repository, sql: str, *parameters: str, name: str = NAME
+) -> list[tuple[str, ...]]:
+    """Return rows of an index as it stands; none where there is none that can be read."""
+    path = index_file(repository, name)
     if path is None:
         return []
     try:
-        with contextlib.closing(_open(path)) as db:
+        with contextlib.closing(open_read_only(path)) as db:
             return db.execute(sql, parameters).fetchall()
     except sqlite3.Error:
         return []  # that the index is damaged is a finding of its own
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a database for reading alone: its file is not touched, whatever state it is in."""
     address = f"{path.absolute().as_uri()}?mode=ro"
     return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
@@ -118,7 +120,7 @@ def _copy(path: Path, memory: sqlite3.Connection) -> int:
     Raises:
         sqlite3.DatabaseError: It is damaged.
     """
-    with contextlib.closing(_open(path)) as source:
+    with contextlib.closing(open_read_only(path)) as source:
         (pages,) = source.execute("PRAGMA page_count").fetchone()
         (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
         size = path.stat().st_size

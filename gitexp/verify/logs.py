@@ -104,7 +104,7 @@ def check_files(store: Store, told: Mapping[str, Told]) -> Iterator[Finding]:
     """Yield which files kept with runs cannot be read, and wrong or missing environments."""
     known: set[str] = set()
     for shard in store.shards.values():
-        files = [] if shard.is_notes else shard.files
+        files = [] if shard.is_notes or shard.is_library else shard.files
         for file, found in zip(
             files, read_objects(store.repository, [f.oid for f in files]), strict=True
         ):

@@ -19,6 +19,7 @@ from gitexp.git.repository import Repository
 from gitexp.git.rescue import move_refs
 from gitexp.records.times import format_time
 from gitexp.store.batch import Batch, split_lines, write_batch
+from gitexp.store.library import is_library_path
 from gitexp.store.read import noted_run
 from gitexp.store.union import REMOVED, as_tombstone, without_collected
 from gitexp.verify.facts import Told, check_facts
@@ -88,6 +89,8 @@ def _batch(states: States, files: Iterable[File], without: Collection[str]) -> B
     found = [(path, each.content) for (path, _), each in zip(wanted, contents, strict=True)]
     if states.prefix == refs.FILES:
         return Batch(files=_files(found, without))
+    if states.prefix == refs.LIBRARY:
+        return Batch(library=_library(found))
     lines: dict[str, set[bytes]] = {}
     for path, content in found:
         run = noted_run(path)
@@ -98,6 +101,15 @@ def _batch(states: States, files: Iterable[File], without: Collection[str]) -> B
             lines.setdefault(run, set()).update(new)
     united = {run: sorted(without_collected(frozenset(said))) for run, said in lines.items()}
     return Batch(facts=united) if states.prefix == refs.FACTS else Batch(metrics=united)
+
+
+def _library(found: Iterable[tuple[bytes, bytes]]) -> dict[str, list[bytes]]:
+    """Return the lines of each file of a library, of all its contents."""
+    lines: dict[str, set[bytes]] = {}
+    for path, content in found:
+        if is_library_path(path):
+            lines.setdefault(text(path), set()).update(split_lines(content))
+    return {path: sorted(said) for path, said in lines.items()}
 
 
 def _files(

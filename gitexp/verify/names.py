@@ -17,7 +17,7 @@ STALE_SECONDS = 60.0
 KEPT = "refs/exprag-local/damaged/"
 """Where a repair keeps alive what a ref named that it had to change (local, never shared)."""
 
-_KNOWN = (refs.RUNS, refs.FACTS, refs.METRICS, refs.FILES, refs.CODE)
+_KNOWN = (refs.RUNS, refs.FACTS, refs.METRICS, refs.FILES, refs.LIBRARY, refs.CODE)
 _LOCAL = (refs.REMOTES, KEPT, "refs/exprag-local/saved/")
 _NAMES = re.compile(rb"[0-9a-f]{40}\s|ref: ")
 """What the file of a ref begins with."""

@@ -9,6 +9,7 @@ change is kept alive or written down there, and lines and files are only ever ad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from gitexp import seal
@@ -19,10 +20,18 @@ from gitexp.git.repository import Repository
 from gitexp.git.rescue import move_refs, set_aside
 from gitexp.git.write import create_ref
 from gitexp.index.database import Index
+from gitexp.library.database import NAME as LIBRARY_INDEX
+from gitexp.library.library import Library
 from gitexp.store.batch import Batch, write_batch
 from gitexp.verify.check import Progress, verify
 from gitexp.verify.findings import Finding, Repaired, Report
-from gitexp.verify.history import collected, known_shards, lost_files, lost_lines
+from gitexp.verify.history import (
+    collected,
+    known_shards,
+    lost_files,
+    lost_library_lines,
+    lost_lines,
+)
 from gitexp.verify.index import index_file
 from gitexp.verify.mend import mend_ref, mend_shards, read_told, record_ref
 from gitexp.verify.names import KEPT, stale_locks, unreadable_refs
@@ -130,7 +139,11 @@ def _restore_lines(repository: Repository, _: Sequence[Finding]) -> Iterator[Rep
     for shard in known_shards(store):
         prefix = next(prefix for prefix in SHARDS if shard.ref.startswith(prefix))
         name = shard.ref.removeprefix(prefix)
-        if shard.is_notes:
+        if shard.is_library:
+            said = {lost.run: lost.lines for lost in lost_library_lines(store, shard)}
+            batch = Batch(library=said)
+            what = f"{sum(map(len, said.values()))} lines of the library"
+        elif shard.is_notes:
             lines = {lost.run: lost.lines for lost in lost_lines(store, shard, without)}
             batch = Batch(facts=lines) if prefix == refs.FACTS else Batch(metrics=lines)
             what = f"{sum(map(len, lines.values()))} lines of {len(lines)} runs"
@@ -190,6 +203,10 @@ def _rebuild_index(repository: Repository, findings: Sequence[Finding]) -> Itera
         yield Repaired("index", f"The index as it was is kept as {kept}.")
     index = Index(repository, anew=True)
     yield Repaired("index", f"The index {index.path} is made anew.")
+    if index_file(repository, LIBRARY_INDEX) is not None:
+        with closing(Library(repository)) as library:
+            library.reindex()
+            yield Repaired("index", f"The index {library.index_path} is made anew.")
 
 
 def _is_kept_alone(repository: Repository, oid: str) -> bool:

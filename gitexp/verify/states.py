@@ -17,6 +17,7 @@ from gitexp.git.objects import (
     walk_tree,
 )
 from gitexp.git.rescue import loose_commits
+from gitexp.store.library import is_library_path
 from gitexp.store.read import noted_run
 from gitexp.verify.index import remembered
 from gitexp.verify.objects import Reach
@@ -26,7 +27,12 @@ from gitexp.verify.trees import is_file
 _SUBJECT, _SNAPSHOT = b"exprag: ", b"\nExprag-Nonce: "
 _SERIES, _TOMBSTONE = b'"kind":"series"', b'"tombstone"'
 _MAX_DEPTH = 64
-_KINDS = {refs.FACTS: "facts", refs.METRICS: "metrics", refs.FILES: "files"}
+_KINDS = {
+    refs.FACTS: "facts",
+    refs.METRICS: "metrics",
+    refs.FILES: "files",
+    refs.LIBRARY: "library",
+}
 
 
 class Gathered(NamedTuple):
@@ -129,6 +135,8 @@ class States:
         shard = self._readable(walk_tree(self.store.repository, commit.tree).files)
         if self.prefix == refs.FILES:
             return any(is_file(file.path) and noted_run(file.path) is None for file in shard)
+        if self.prefix == refs.LIBRARY:
+            return any(is_library_path(file.path) for file in shard)
         notes = [file for file in shard if noted_run(file.path) is not None]
         for found in read_objects(self.store.repository, [file.oid for file in notes]):
             if _TOMBSTONE not in found.content:

@@ -23,7 +23,7 @@ from gitexp.git.repository import Repository
 from gitexp.journal import live_runs
 from gitexp.store.read import noted_run
 
-SHARDS = (refs.FACTS, refs.METRICS, refs.FILES)
+SHARDS = (refs.FACTS, refs.METRICS, refs.FILES, refs.LIBRARY)
 """The shards that hold a tree, by the beginning of their refs' names."""
 
 OURS = ("refs/exprag", "refs/notes")
@@ -48,7 +48,12 @@ class Shard(NamedTuple):
     @property
     def is_notes(self) -> bool:
         """It holds notes, of facts or of metrics."""
-        return not self.ref.startswith(refs.FILES)
+        return self.ref.startswith((refs.FACTS, refs.METRICS))
+
+    @property
+    def is_library(self) -> bool:
+        """It holds lines of the library."""
+        return self.ref.startswith(refs.LIBRARY)
 
 
 class Note(NamedTuple):

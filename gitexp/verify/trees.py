@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gitexp.git import refs
 from gitexp.git.history import EMPTY_TREE
 from gitexp.git.objects import GONE, parse_commit, read_objects
+from gitexp.store.library import is_library_path
 from gitexp.store.read import noted_run
 from gitexp.verify.findings import REPAIR, Finding
 from gitexp.verify.store import Shard, Store, notes_by_run, text
@@ -24,20 +25,26 @@ def check_trees(store: Store) -> Iterator[Finding]:
     for shard in store.shards.values():
         yield from _unread(shard)
         for file in shard.files:
-            known = noted_run(file.path) is not None if shard.is_notes else is_file(file.path)
             ref, path = shard.ref, text(file.path)
-            if not known:
-                yield Finding(
-                    "path", "note", "Nothing of a run stands there; it is left.", ref=ref, path=path
-                )
+            if not _belongs(shard, file.path):
+                what = "the library" if shard.is_library else "a run"
+                message = f"Nothing of {what} stands there; it is left."
+                yield Finding("path", "note", message, ref=ref, path=path)
             elif file.mode != _MODE:
                 mode = text(file.mode)
-                message = f"It has the mode {mode}; what is kept with runs are plain files."
+                message = f"It has the mode {mode}; what shards keep are plain files."
                 yield Finding("path", "note", message, ref=ref, path=path)
     for ref, run in split_notes(store):
         message = f"The notes of run {run[:12]} stand in several places."
         yield Finding("places", "repairable", message, f"{REPAIR}.", True, ref, run)
     yield from _chains(store)
+
+
+def _belongs(shard: Shard, path: bytes) -> bool:
+    """Say whether a path is one that the format knows for this kind of shard."""
+    if shard.is_notes:
+        return noted_run(path) is not None
+    return is_library_path(path) if shard.is_library else is_file(path)
 
 
 def _unread(shard: Shard) -> Iterator[Finding]:

@@ -11,16 +11,28 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 
 from gitexp.compare import compare, decode_environment
+from gitexp.errors import ValueRejectedError
 from gitexp.follow import JournalFollower, RunState
+from gitexp.git.repository import Repository
 from gitexp.index import schema
 from gitexp.index.database import connect
 from gitexp.index.live import live_run
 from gitexp.index.rows import Writer
 from gitexp.journal import Journal, JournalReader, Owner, frame
+from gitexp.library.schema import create_tables as create_library
+from gitexp.library.search import find, understand
+from gitexp.library.sync import (
+    decode_stored,
+    renew_methods,
+    renew_paper,
+    store_file,
+    visible_methods,
+)
 from gitexp.records.facts import (
     BadLineError,
     EndFact,
@@ -39,12 +51,15 @@ from gitexp.records.series import Call, SeriesEncoder, calls
 from gitexp.render.text import safe, to_json
 from gitexp.run import Run, build_run
 from gitexp.seal import fold
+from gitexp.store.library import decode_line, encode_line
 from gitexp.store.problem import Problem
 from gitexp.store.read import decode_note
 from tests.full_store import BEGIN, BY, END, full_decision
+from tests.library_lines import PAPER, one_of_each
 from tests.test_query_syntax import ask_everything
 
 RUN_ID = "a" * 40
+REF = "refs/exprag/library/x"
 PLACE = Problem("refs/notes/exprag/x", RUN_ID, 0, "")
 EVENTS = [[i * 10**9, {"loss": float(i), "deep": {"acc": i}}, None, i] for i in range(5)]
 
@@ -196,8 +211,34 @@ def expression(data: bytes) -> None:
     ask_everything(data.decode("utf-8", "replace"))
 
 
+LIBRARY_PATHS = (b"methods/zeta-clip", f"papers/{PAPER}".encode(), f"chunks/{PAPER}".encode())
+HONEST_LIBRARY = [encode_line(line) for line in one_of_each()]
+
+
+def library(data: bytes) -> None:
+    """Files of a library: each line is read, kept for a newer gitexp, or reported; all is found."""
+    nowhere = Repository(Path("/nowhere"), Path("/nowhere"), None, "")
+    nothing = mock.patch("gitexp.library.sync.pack", return_value=())
+    with nothing, contextlib.closing(connect(":memory:")) as db:
+        create_library(db)
+        for path in LIBRARY_PATHS:
+            store_file(db, REF, path, data, set())
+        store_file(db, REF, LIBRARY_PATHS[1], HONEST_LIBRARY[0], set())
+        renew_paper(db, nowhere, PAPER)
+        renew_methods(db)
+        for (raw,) in db.execute("SELECT raw FROM line").fetchall():
+            line = decode_stored(raw)
+            with contextlib.suppress(ValueRejectedError):  # an integer that no writer would keep
+                assert decode_line(encode_line(line)) == line
+        assert all(slug == method.slug for slug, method in visible_methods(db).items())
+        for table in ("passage_text", "method_text"):
+            question = understand(db, table, data.decode("utf-8", "replace"))
+            assert all(hit.score > 0 for hit in find(db, table, question, 5))
+            db.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (facts, series, journal, environment, expression)
+    target.__name__: target for target in (facts, series, journal, environment, expression, library)
 }
 
 
@@ -208,5 +249,6 @@ def seeds(name: str) -> list[bytes]:
         "series": honest_series(),
         "journal": [*honest_journal()[1:2], b""],
         "environment": [b'{"schema":1,"python":{},"platform":{},"packages":{"a":"1"}}'],
+        "library": [*HONEST_LIBRARY, b"\n".join(HONEST_LIBRARY)],
         "expression": [b"0 < lr <= 0.1 and best(loss) > 0.5 or tag in ['a']"],
     }[name]

@@ -7,8 +7,10 @@ changes. Nothing that was recorded is in it alone.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from contextlib import closing
 
 from gitexp.cli.context import Context
+from gitexp.library.library import Library
 from gitexp.render.text import size
 
 
@@ -20,6 +22,8 @@ def run(args: Namespace, context: Context) -> int:  # noqa: ARG001 - as all comm
     """Rebuild the index."""
     memory = context.open_memory()
     runs = memory.reindex()
+    with closing(Library(context.repository)) as library:
+        library.reindex()
     context.report_problems(memory)
     path = memory.index_path
     bytes_used = path.stat().st_size if path is not None else 0

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.cli.context import Context
 from gitexp.cli.output import Output
 from gitexp.errors import GitCommandError, UsageError
 from gitexp.git import refs
 from gitexp.git.measure import disk_bytes, heaviest_paths
+from gitexp.git.read import any_ref
 from gitexp.git.repository import Repository
 from gitexp.memory import Memory
 from gitexp.render.text import ago, number, safe, short, size
@@ -30,9 +32,15 @@ _PARTS = {
     "facts": (refs.FACTS,),
     "metrics": (refs.METRICS,),
     "files": (refs.FILES,),
+    "library": (refs.LIBRARY,),
 }
 _RUN_FOLDER = 42
 """Length of ``ab/cdef…/``, the folder of one run in the files shard."""
+
+
+class _Unread(NamedTuple):
+    problems: list[Problem]
+    unknown: dict[str, int]
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -70,15 +78,30 @@ def as_json(memory: Memory, *, measure: bool) -> dict[str, Any]:
         "running": [run.to_dict() for run in in_progress(memory)],
         "unshared": ahead._asdict() if ahead is not None else None,
         "problems": [problem._asdict() for problem in found_problems(memory)],
-        "newer_lines": memory.unknown,
+        "newer_lines": newer_lines(memory),
         "damaged_journals": damaged_journals(memory.repository),
     }
     return state | ({"size": weigh(memory.repository)} if measure else {})
 
 
 def found_problems(memory: Memory) -> list[Problem]:
-    """Return what of the store could not be read, and the handles that lead nowhere."""
-    return [*memory.problems, *memory.lost_handles()]
+    """Return what could not be read of the store, and the handles that lead nowhere."""
+    return [*memory.problems, *_library(memory).problems, *memory.lost_handles()]
+
+
+def newer_lines(memory: Memory) -> dict[str, int]:
+    """Return the lines that a newer gitexp wrote: kind and schema -> how many."""
+    return dict(Counter(memory.unknown) + Counter(_library(memory).unknown))
+
+
+def _library(memory: Memory) -> _Unread:
+    """Return what of the library could not be read; where there is none it is not opened."""
+    if not any_ref(memory.repository, refs.LIBRARY):
+        return _Unread([], {})
+    from gitexp.library.library import Library
+
+    with closing(Library(memory.repository)) as library:
+        return _Unread(library.problems, library.unknown)
 
 
 def in_progress(memory: Memory) -> list[Run]:
@@ -165,6 +188,9 @@ def _print_ahead(output: Output, ahead: Ahead | None) -> None:
     if count:
         runs = f"{count} run{'' if count == 1 else 's'}"
         output.line(f"ahead  news of {runs} not on {ahead.remote}; 'git exp push' shares it")
+    if ahead.library:
+        files = f"{ahead.library} file{'' if ahead.library == 1 else 's'}"
+        output.line(f"ahead  {files} of the library not on {ahead.remote}; 'git exp push' shares")
     if ahead.others:
         others = f"{len(ahead.others)} shard{'' if len(ahead.others) == 1 else 's'} of others"
         output.line(f"       {others} not on {ahead.remote} as here; 'git exp push --all' relays")
@@ -173,14 +199,15 @@ def _print_ahead(output: Output, ahead: Ahead | None) -> None:
 def _print_damage(output: Output, memory: Memory) -> None:
     journals = damaged_journals(memory.repository)
     problems = found_problems(memory)
-    if problems or memory.unknown or journals:
+    newer = newer_lines(memory)
+    if problems or newer or journals:
         output.line()
     for problem in problems:
         output.line(f"problem: {problem}.")
     if problems:
         output.line("    Look at the lines of a run with 'git notes --ref=REF show RUN', and")
         output.line("    with 'git fsck' whether objects are damaged; the rest stays readable.")
-    for kind, count in memory.unknown.items():
+    for kind, count in newer.items():
         output.line(f"newer: {count} of kind {kind}, kept as they are; upgrade gitexp to see them.")
     for journal in journals:
         output.line(f"damaged journal: {journal['path']} ({size(journal['bytes'])})")
