@@ -18,7 +18,7 @@ from gitexp.index.database import Connection
 from gitexp.index.place import folders, is_on_network
 
 NAME = "research.sqlite"
-VERSION = 4
+VERSION = 5
 """Of the tables and of what is put into them. A cache of another version is made anew."""
 
 _BUSY_SECONDS = 5.0
@@ -34,7 +34,14 @@ CREATE TABLE change (
 );
 CREATE INDEX change_digest ON change (digest);
 CREATE TABLE band (key INTEGER, change INTEGER, PRIMARY KEY (key, change)) WITHOUT ROWID;
-CREATE TABLE setting (symbols TEXT, change INTEGER, PRIMARY KEY (symbols, change)) WITHOUT ROWID
+CREATE TABLE setting (symbols TEXT, change INTEGER, PRIMARY KEY (symbols, change)) WITHOUT ROWID;
+CREATE TABLE addition (
+    number INTEGER PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL, rules BLOB NOT NULL,
+    UNIQUE (old, new, rules)
+);
+CREATE TABLE added (
+    word TEXT, addition INTEGER, fresh INTEGER NOT NULL, PRIMARY KEY (word, addition)
+) WITHOUT ROWID
 """
 
 Answer = TypeVar("Answer")
