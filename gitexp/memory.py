@@ -47,7 +47,7 @@ from gitexp.table import Tabular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import Any, Self, TypeVar
 
     from gitexp.compare import Pair
     from gitexp.index.observe import Near, Observed
@@ -84,7 +84,7 @@ class Memory(Kept, Tabular):
         self._observed: dict[tuple[str, str, Near | None], list[Observed]] = {}
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None) -> Memory:
+    def open(cls, path: str | os.PathLike[str] | None = None) -> Self:
         """Open the repository that holds ``path`` (the current folder by default).
 
         Runs whose process is gone are sealed first.

@@ -3,12 +3,15 @@
 The state of the code is recorded first, then the command runs; what it reported is tracked and
 how it ended is judged. The run is an `Experiment` of this process, so it belongs to the
 repository of the current folder and of the environment, as in a script.
+
+Who does not take the command's word for it gives an *audit*: it looks at what the command left
+behind before the run is over, and says what counts instead.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,10 @@ class Job:
         environment: All variables of the command, but for those that it gets as a run.
         budget_s: Seconds after which it is ended.
         pattern: Where its results are in its output; see `gitexp.summary.parse_summary`.
+        wrap: Arguments that it is started behind, those of a sandbox say; no part of the run.
+        stdin: Descriptor that it reads from; our standard input by default.
         stdout: Descriptor that its standard output is passed on to.
+        stderr: Descriptor that its standard error is passed on to.
     """
 
     command: tuple[str, ...]
@@ -48,7 +54,10 @@ class Job:
     environment: Mapping[str, str] = field(repr=False)
     budget_s: float | None = None
     pattern: str | None = None
+    wrap: tuple[str, ...] = ()
+    stdin: int | None = None
     stdout: int = 1
+    stderr: int = 2
 
 
 @dataclass(frozen=True)
@@ -69,21 +78,44 @@ class Recorded:
         return exit_code(self.result)
 
 
-def record_command(repository: Repository, job: Job) -> Recorded:
+@dataclass(frozen=True)
+class Audited:
+    """What counts of a run.
+
+    Attributes:
+        metrics: What is tracked as its summary.
+        status: How it ended, whatever its command says; None where that holds. `failure` is why.
+    """
+
+    metrics: Mapping[str, Any]
+    status: Status | None = None
+    failure: Failure | None = None
+
+
+Audit = Callable[[Experiment, CommandResult, Mapping[str, Any]], Audited]
+"""Gets the run in progress, how its command ended, and what that reported."""
+
+
+def record_command(repository: Repository, job: Job, audit: Audit | None = None) -> Recorded:
     """Run a command as a run of its own, sealed when this returns.
 
     Args:
         repository: That of the current folder.
         job: What to run.
+        audit: Says what counts; what the command says by default.
 
     Raises:
         GitexpError: As for `gitexp.Experiment`; then nothing ran.
     """
     with Experiment(job.name, command=job.command, **job.about) as experiment:
         log = _log_path(repository, experiment.run_id)
-        result = _execute(repository, job, experiment, log)
+        result, reported = _execute(repository, job, experiment, log)
+        found = Audited(reported) if audit is None else audit(experiment, result, reported)
+        _track(experiment, found.metrics)
         experiment.describe(**job.last_word)
         status, failure = _judge(result, job.budget_s)
+        if found.status is not None:
+            status, failure = found.status, found.failure
         experiment.finish(status, exit_code=result.exit_code, error=failure)
     return Recorded(experiment.run_id, result)
 
@@ -91,12 +123,14 @@ def record_command(repository: Repository, job: Job) -> Recorded:
 def execute(job: Job, log: Path, environment: Mapping[str, str]) -> CommandResult:
     """Only run the command of a job, in the current folder."""
     return run_command(
-        job.command,
+        [*job.wrap, *job.command],
         log=log,
         cwd=Path.cwd(),
         environment=environment,
         budget_s=job.budget_s,
+        stdin=job.stdin,
         stdout=job.stdout,
+        stderr=job.stderr,
     )
 
 
@@ -114,21 +148,25 @@ def _log_path(repository: Repository, run_id: str) -> Path:
     return folder / LOG_NAME
 
 
-def _execute(repository: Repository, job: Job, experiment: Experiment, log: Path) -> CommandResult:
-    """Run the command and track what it reported."""
+def _execute(
+    repository: Repository, job: Job, experiment: Experiment, log: Path
+) -> tuple[CommandResult, Mapping[str, Any]]:
+    """Run the command; return how it ended and what it reported."""
     with Sidecar(job.environment, Path.cwd()) as sidecar:
         joined = {
             "GITEXP_RUN": experiment.run_id,
             "GITEXP_GIT_DIR": str(repository.common_dir),
         }
         result = execute(job, log, {**job.environment, **joined, **sidecar.variables})
-        reported = sidecar.read() or parse_summary(read_log(log), job.pattern)
+        return result, sidecar.read() or parse_summary(read_log(log), job.pattern)
+
+
+def _track(experiment: Experiment, metrics: Mapping[str, Any]) -> None:
     try:
-        if reported:
-            experiment.track(reported, note="summary")
+        if metrics:
+            experiment.track(metrics, note="summary")
     except ValueRejectedError as error:
-        warnings.warn(f"The summary is not recorded: {error}", GitexpWarning, stacklevel=2)
-    return result
+        warnings.warn(f"The summary is not recorded: {error}", GitexpWarning, stacklevel=3)
 
 
 def _judge(result: CommandResult, budget_s: float | None) -> tuple[Status, Failure | None]:

@@ -95,6 +95,17 @@ FORMS: dict[str, list[str]] = {
         "check --param lr=0.1 --mode explore --limit 100",
         "check --diff",
     ],
+    "methods": [
+        "methods list",
+        "methods search {hostile}",
+        "methods search acc --explain --no-record",
+        "methods next",
+        "methods used",
+        "methods show swiglu",
+    ],
+    "papers": ["papers list", "papers search {hostile}", "papers show {hostile}"],
+    "usage": ["usage --by run", "usage --by session"],
+    "loop": ["loop --list", "loop --dry-run --script {out}/none.jsonl --metric acc -- true"],
     "decide": ["decide {hostile} --metric acc", "decide --all --metric extreme --markdown"],
     "noise": ["noise", "noise acc", "noise extreme", "noise integer --min", "noise zero"],
     "report": [
@@ -372,7 +383,7 @@ def test_a_checkout_of_hostile_code_runs_nothing(
 def test_the_limits_are_those_of_the_page() -> None:
     page = (Path(__file__).parents[1] / "docs" / "security.md").read_text("utf-8")
     rows = re.findall(r"(?m)^\| `([\w.]+)\.(\w+)` \| (\d+)( [MG]iB)? \|", page)
-    assert len(rows) == 13
+    assert len(rows) == 17
     units = {"": 1, " MiB": 1 << 20, " GiB": 1 << 30}
     for module, name, number, unit in rows:
         assert getattr(importlib.import_module(module), name) == int(number) * units[unit], name

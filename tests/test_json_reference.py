@@ -29,8 +29,10 @@ from tests.full_store import (
     write_full_run,
 )
 from tests.json_reference import check, expanded, produced
+from tests.methods_runs import record
 from tests.remotes import bare_repository
 from tests.support import Git
+from tests.test_chains import whole_chain
 
 
 @pytest.fixture
@@ -79,8 +81,11 @@ def test_log(call: Caller, full: str) -> None:
     check("log", call.json("log", "--columns", "name,started"))
 
 
-def test_show(call: Caller, full: str) -> None:
-    check("show", call.json("show", full, "--environment"))
+def test_show(repo: Git, call: Caller, full: str) -> None:
+    credited = whole_chain(repo).credit.run
+    cited = record(repo, "said", metadata={"cites": ["muon"]})
+    shown = [call.json("show", run) for run in (credited, cited)]
+    check("show", call.json("show", full, "--environment"), *shown)
     short = call.json("show", full)
     assert "environment_record" not in short
 

@@ -38,9 +38,9 @@ _git_exp ()
         fi
     done
     case "$command" in
-    '') __git_exp_reply "$(__git_exp_words 'run record replicate import note tag verdict log show best compare metrics plot export diff status watch check decide noise report context memorylab checkout push pull init hook skill completion verify reindex rm gc archive recover')"; return ;;
+    '') __git_exp_reply "$(__git_exp_words 'run record replicate import note tag verdict log show best compare metrics plot export diff status watch check decide noise report context papers methods usage loop memorylab checkout push pull init hook skill completion verify reindex rm gc archive recover')"; return ;;
     run)
-        options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --parent --pattern --no-decision --budget --json'
+        options='-h --help --name -m --description --hypothesis --family --tag --param --seed --input --parent --cites --pattern --no-decision --budget --json'
         values=''
         kind=command
         case "$prev" in
@@ -53,12 +53,13 @@ _git_exp ()
         --seed) return ;;
         --input) kind=file ;;
         --parent) kind=run values= ;;
+        --cites) return ;;
         --pattern) return ;;
         --budget) return ;;
         esac
         ;;
     record)
-        options='-h --help -m --description --hypothesis --family --tag --param --seed --input --parent --pattern --no-decision --metric --summary --log --status --error --duration --file --command --json'
+        options='-h --help -m --description --hypothesis --family --tag --param --seed --input --parent --cites --pattern --no-decision --metric --summary --log --status --error --duration --file --command --json'
         values=''
         kind=command
         case "$prev" in
@@ -70,6 +71,7 @@ _git_exp ()
         --seed) return ;;
         --input) kind=file ;;
         --parent) kind=run values= ;;
+        --cites) return ;;
         --pattern) return ;;
         --metric) return ;;
         --summary) kind=file ;;
@@ -271,11 +273,87 @@ _git_exp ()
         esac
         ;;
     context)
-        options='-h --help --tokens --json'
+        options='-h --help --tokens --methods --json'
         values=''
         kind=none
         case "$prev" in
         --tokens) return ;;
+        --methods) return ;;
+        esac
+        ;;
+    papers)
+        options='-h --help --share-text --title --licence --json -n --limit --reason'
+        values='add list show search rm'
+        kind=values
+        case "$prev" in
+        --title) return ;;
+        --licence) return ;;
+        -n|--limit) return ;;
+        --reason) return ;;
+        esac
+        ;;
+    methods)
+        options='-h --help --family --own --json -n --limit --explain --explore --max-risk --no-record --template --slug --name --summary --apply --scope --alias --signature --risk --reference --supersedes --file --set --reason'
+        values='list show search next used add edit rm'
+        kind=values
+        case "$prev" in
+        --family) return ;;
+        -n|--limit) return ;;
+        --explore) return ;;
+        --max-risk) return ;;
+        --slug) return ;;
+        --name) return ;;
+        --summary) return ;;
+        --apply) return ;;
+        --scope) return ;;
+        --alias) return ;;
+        --signature) return ;;
+        --risk) return ;;
+        --reference) return ;;
+        --supersedes) return ;;
+        --file) kind=file ;;
+        --set) return ;;
+        --reason) return ;;
+        esac
+        ;;
+    usage)
+        options='-h --help --by --since --json'
+        values=''
+        kind=none
+        case "$prev" in
+        --by) kind=values values='model run day session' ;;
+        --since) return ;;
+        esac
+        ;;
+    loop)
+        options='-h --help --model --base-url --key-env --agent --script --writable --metric --min --max --evaluate --pattern --allow --protect --link --branch --program --runs --time --tokens --money --run-time --failures --context-tokens --mode --no-memory --sandbox --resume --list --dry-run --json'
+        values=''
+        kind=command
+        case "$prev" in
+        --model) return ;;
+        --base-url) return ;;
+        --key-env) return ;;
+        --agent) return ;;
+        --script) kind=file ;;
+        --writable) kind=file ;;
+        --metric) return ;;
+        --evaluate) return ;;
+        --pattern) return ;;
+        --allow) kind=file ;;
+        --protect) kind=file ;;
+        --link) kind=file ;;
+        --branch) return ;;
+        --program) kind=file ;;
+        --runs) return ;;
+        --time) return ;;
+        --tokens) return ;;
+        --money) return ;;
+        --run-time) return ;;
+        --failures) return ;;
+        --context-tokens) return ;;
+        --mode) kind=values values='explore exploit' ;;
+        --sandbox) kind=values values='auto off require' ;;
+        --resume) return ;;
         esac
         ;;
     memorylab)

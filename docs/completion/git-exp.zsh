@@ -37,6 +37,10 @@ _git-exp () {
     'noise:show how much replicates differ, and what another run would buy'
     'report:tell what won, what broke, what to do next, what it cost'
     'context:print the brief for a coding agent'
+    'papers:read papers and repositories, and search them'
+    'methods:look at methods, add one'\''s own, see what came of them'
+    'usage:show what models took: tokens, money and time'
+    'loop:run the cycle by itself: propose, guard, run, decide, again'
     'memorylab:MemoryLab'\''s own commands: init, check, log, report'
     'checkout:bring the code of a run back'
     'push:add runs to a remote'
@@ -84,6 +88,7 @@ _git-exp () {
         '(--seed)--seed[seed of the random numbers]:N: ' \
         '*--input[data whose fingerprint is recorded; may be repeated]:PATH:_files' \
         '(--parent)--parent[the run that this one continues]:RUN:__git_exp_runs' \
+        '*--cites[a method that it puts to work ('\''git exp methods list'\''); may be repeated]:METHOD: ' \
         '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
         '(--no-decision)--no-decision[do not say what to do next about the run]' \
         '(--budget)--budget[end it after this time\: 300s, 5m, 1h]:TIME: ' \
@@ -103,6 +108,7 @@ _git-exp () {
         '(--seed)--seed[seed of the random numbers]:N: ' \
         '*--input[data whose fingerprint is recorded; may be repeated]:PATH:_files' \
         '(--parent)--parent[the run that this one continues]:RUN:__git_exp_runs' \
+        '*--cites[a method that it puts to work ('\''git exp methods list'\''); may be repeated]:METHOD: ' \
         '(--pattern)--pattern[take metrics from output lines, with the groups '\''key'\'' and '\''value'\'', or one a metric]:REGEX: ' \
         '(--no-decision)--no-decision[do not say what to do next about the run]' \
         '*--metric[a result; VALUE is a number, nan and inf included; may be repeated]:KEY=VALUE: ' \
@@ -381,6 +387,96 @@ _git-exp () {
         '(-h --help)-h[show this help message and exit]' \
         '(-h --help)--help[show this help message and exit]' \
         '(--tokens)--tokens[length (default\: 2000)]:N: ' \
+        '(--methods)--methods[suggest methods, for this purpose]:QUERY: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    papers)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--share-text)--share-text[share the full text, not excerpts only]' \
+        '(--title)--title[instead of the title that it gives itself]:TEXT: ' \
+        '(--licence)--licence[the licence that it is under]:TEXT: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '(-n --limit)-n[passages to show (default\: 10)]:N: ' \
+        '(-n --limit)--limit[passages to show (default\: 10)]:N: ' \
+        '(--reason)--reason[why]:TEXT: ' \
+        ':COMMAND:(add list show search rm)' \
+        && ret=0
+      ;;
+    methods)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--family)--family[what it replaces or competes with, such as optimizer]:TEXT: ' \
+        '(--own)--own[only those that are not of the pack]' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        '(-n --limit)-n[methods to show (default\: 5)]:N: ' \
+        '(-n --limit)--limit[methods to show (default\: 5)]:N: ' \
+        '(--explain)--explain[show each term of the ranking]' \
+        '(--explore)--explore[draw each value from what it may be]:SEED: ' \
+        '(--max-risk)--max-risk[leave out what is riskier, 0 to 1]:P: ' \
+        '(--no-record)--no-record[do not record what was looked up and shown]' \
+        '(--template)--template[print a card to fill in]' \
+        '(--slug)--slug[its id (default\: made of the name)]:SLUG: ' \
+        '(--name)--name[as people call it]:TEXT: ' \
+        '(--summary)--summary[what it is and why it helps]:TEXT: ' \
+        '(--apply)--apply[how to put it into a training script]:TEXT: ' \
+        '(--scope)--scope[where it was shown to help]:TEXT: ' \
+        '*--alias[another name]:TEXT: ' \
+        '*--signature[words that must all stand in a change, such as '\''silu gate_proj'\'']:TEXT: ' \
+        '*--risk[what goes wrong]:TEXT: ' \
+        '*--reference[an arXiv id, the id of a paper of the library, or an address]:TEXT: ' \
+        '*--supersedes[slug of what it is meant to replace]:TEXT: ' \
+        '(--file)--file[take this card, or - for standard input]:FILE:_files' \
+        '*--set[change one field]:FIELD=VALUE: ' \
+        '(--reason)--reason[why]:TEXT: ' \
+        ':COMMAND:(list show search next used add edit rm)' \
+        && ret=0
+      ;;
+    usage)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--by)--by[what to sum up by (default\: model)]:{model,run,day,session}:(model run day session)' \
+        '(--since)--since[only calls after this time]:T: ' \
+        '(--json)--json[print JSON (docs/reference/json.md)]' \
+        && ret=0
+      ;;
+    loop)
+      _arguments -s \
+        '(-h --help)-h[show this help message and exit]' \
+        '(-h --help)--help[show this help message and exit]' \
+        '(--model)--model[a model behind an endpoint]:NAME: ' \
+        '(--base-url)--base-url[the endpoint (default https\://api.openai.com/v1)]:URL: ' \
+        '(--key-env)--key-env[the environment variable with the key (default OPENAI_API_KEY for OpenAI)]:NAME: ' \
+        '(--agent)--agent[a coding agent that edits files, such as "claude -p"]:CMD: ' \
+        '(--script)--script[proposals from a file, one JSON a line]:FILE:_files' \
+        '*--writable[what an agent may write to in a sandbox beside the worktree; those that are known of it (~/.claude, ~/.codex, ~/.gemini) by default; may be repeated]:PATH:_files' \
+        '(--metric)--metric[what counts (default\: exprag.metric)]:NAME: ' \
+        '(--min)--min[lower is better]' \
+        '(--max)--max[higher is better]' \
+        '(--evaluate)--evaluate[measure with this after the training; only it counts]:CMD: ' \
+        '(--pattern)--pattern[take metrics from output lines, as '\''git exp run'\'' does]:REGEX: ' \
+        '*--allow[what may change (default\: all that git tracks); may be repeated]:PATH:_files' \
+        '*--protect[what must not change, and is checked; may be repeated]:PATH:_files' \
+        '*--link[an ignored file or folder that runs need; may be repeated]:PATH:_files' \
+        '(--branch)--branch[the session'\''s branch (exp/SESSION)]:NAME: ' \
+        '(--program)--program[your instructions (default\: program.md if there is one)]:FILE:_files' \
+        '(--runs)--runs[runs, failed ones included]:N: ' \
+        '(--time)--time[in all\: 90s, 30m, 8h]:TIME: ' \
+        '(--tokens)--tokens[sent and received\: 200k, 2M]:N: ' \
+        '(--money)--money[US dollars]:USD: ' \
+        '(--run-time)--run-time[for one run (600s)]:TIME: ' \
+        '(--failures)--failures[proposals in a row that give no value (5)]:N: ' \
+        '(--context-tokens)--context-tokens[tokens of what is known, in each prompt (default 2000)]:N: ' \
+        '(--mode)--mode[what the guard lets pass (exploit)]:{explore,exploit}:(explore exploit)' \
+        '(--no-memory)--no-memory[suggest no methods of the library]' \
+        '(--sandbox)--sandbox[lock agents and runs in with bubblewrap\: where it is there (auto), never, or else do not begin]:{auto,off,require}:(auto off require)' \
+        '(--resume)--resume[go on with a session, the latest by default; budgets can be changed]:SESSION: ' \
+        '(--list)--list[list the sessions]' \
+        '(--dry-run)--dry-run[show the first prompt and what would run]' \
         '(--json)--json[print JSON (docs/reference/json.md)]' \
         && ret=0
       ;;

@@ -168,6 +168,42 @@ What happened since yesterday, and what is next?
 git exp report --since yesterday --markdown
 ```
 
+## Find a method, and say which one you used
+
+What could help, where does it come from, and what came of it here? A library of methods with their
+papers is there from the start; `papers add` and `methods add` put more into it.
+
+```sh
+git exp methods search "cheaper attention" -n 3
+git exp methods show swiglu
+git exp methods next
+git exp papers search "learning rate schedule"
+```
+
+Ranks are advisory as long as the output says so: read risks and evidence, then decide yourself.
+When you try a method, cite it, so that its run counts for it; code that has a method's signature
+counts by itself. `git exp show RUN` names the methods of a run, `used` all runs of methods.
+
+```sh
+git exp run --cites warmdown --hypothesis "less noise at the end" -- python train.py
+git exp methods used
+git exp context --methods "faster convergence"
+```
+
+## Let it go on by itself
+
+`git exp loop` proposes, runs, judges and keeps, in worktrees of its own; yours is not touched.
+Start one only when you are asked to, with budgets. `--dry-run` shows the first prompt and what
+would run.
+
+```sh
+echo '{"title": "slower", "edits": [{"path": "train.py", "search": "0.4", "replace": "0.3"}]}' \
+    > ../ideas.jsonl
+git exp loop --dry-run --script ../ideas.jsonl --metric acc --max --runs 5 -- python train.py
+git exp loop --list
+git exp usage
+```
+
 ## Bring code back
 
 `checkout` refuses to overwrite local changes; with `--save` it keeps them first, and `-` brings

@@ -34,6 +34,13 @@ def add_options(parser: ArgumentParser) -> None:
         help="data whose fingerprint is recorded; may be repeated",
     )
     parser.add_argument("--parent", metavar="RUN", help="the run that this one continues")
+    parser.add_argument(
+        "--cites",
+        action="append",
+        default=[],
+        metavar="METHOD",
+        help="a method that it puts to work ('git exp methods list'); may be repeated",
+    )
     add_result_options(parser)
 
 
@@ -77,6 +84,7 @@ def given(args: Namespace, context: Context) -> dict[str, Any]:
     Raises:
         UsageError: Parameters contradict each other.
         RunNotFoundError: No run answers to ``--parent``.
+        GitexpError: No method answers to ``--cites``.
     """
     outer = os.environ.pop("GITEXP_RUN", "")
     parent = outer if is_run_id(outer) else None
@@ -91,7 +99,15 @@ def given(args: Namespace, context: Context) -> dict[str, Any]:
         "seed": args.seed,
         "inputs": args.input,
         "parent": parent,
+        "metadata": _cited(args, context),
     }
+
+
+def _cited(args: Namespace, context: Context) -> dict[str, Any] | None:
+    """Return what is kept of the methods that a run cites; None where it cites none."""
+    if not args.cites:
+        return None
+    return {"cites": [context.library.method(spec).slug for spec in args.cites]}
 
 
 def seconds(text: str) -> float:

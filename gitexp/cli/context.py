@@ -9,6 +9,9 @@ from gitexp.git.repository import Repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitexp.library.library import Library
     from gitexp.memory import Memory
     from gitexp.store.problem import Problem
 
@@ -49,6 +52,15 @@ class Context:
             )
         return memory
 
+    @functools.cached_property
+    def library(self) -> Library:
+        """The papers, methods and events of the repository; what cannot be read is said once."""
+        from gitexp.library.library import Library
+
+        library = Library(self.repository)
+        self._report(library.problems)
+        return library
+
     def open_memory(self) -> Memory:
         """Seal the runs whose process is gone, saying so, and return the memory."""
         from gitexp.kept import has_journals
@@ -71,7 +83,10 @@ class Context:
 
     def report_problems(self, memory: Memory) -> None:
         """Say on stderr what could not be read, as far as that was not said before."""
-        new = [problem for problem in memory.problems if problem not in self._reported]
+        self._report(memory.problems)
+
+    def _report(self, problems: Iterable[Problem]) -> None:
+        new = [problem for problem in problems if problem not in self._reported]
         self._reported.update(new)
         for problem in new[:_LISTED]:
             print_warning(f"{problem}.")

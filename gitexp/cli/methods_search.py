@@ -40,7 +40,12 @@ def configure_next(parser: ArgumentParser) -> None:
 
 def _add_options(parser: ArgumentParser, limit: int) -> None:
     parser.add_argument(
-        "--limit", type=int, default=limit, metavar="N", help=f"methods to show (default: {limit})"
+        "-n",
+        "--limit",
+        type=int,
+        default=limit,
+        metavar="N",
+        help=f"methods to show (default: {limit})",
     )
     parser.add_argument("--explain", action="store_true", help="show each term of the ranking")
     parser.add_argument(

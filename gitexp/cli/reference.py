@@ -59,6 +59,7 @@ FILES = (
     ("refs/notes/exprag/SHARD", "facts of runs, as git notes of JSON lines"),
     ("refs/notes/exprag-metrics/SHARD", "what runs tracked"),
     ("refs/exprag/files/SHARD", "files kept with runs: logs, environments"),
+    ("refs/exprag/library/SHARD", "papers, methods, and what came of them, as JSON lines"),
     (".git/exprag/", "journals of runs in progress, caches, the shard's name"),
 )
 EXAMPLES = (

@@ -31,6 +31,9 @@ _OUTPUT_BYTES = 1 << 20
 _MOST_ARGUMENT_BYTES = 120_000
 """Linux takes arguments of up to 128 KiB."""
 
+_NOT_FOUND = (126, 127)
+"""Exit codes of a program that could not be started, also behind what a request wraps it in."""
+
 _SHOWN = 300
 _PROMPT_NAMES = ("input_tokens", "prompt_tokens")
 _COMPLETION_NAMES = ("output_tokens", "completion_tokens")
@@ -71,15 +74,21 @@ class AgentProvider:
         self.keys = keys
 
     def ask(self, request: Request) -> Reply:
-        """Run the agent in the worktree; see `Provider.ask`."""
+        """Run the agent in the worktree; see `Provider.ask`.
+
+        Raises:
+            KeyboardInterrupt: It was ended by a signal from outside.
+        """
         prompt = f"{request.system}\n\n{request.prompt}"
         with tempfile.TemporaryDirectory(prefix="gitexp-agent-") as folder:
             result, output = self._run(request, prompt, Path(folder))
+        if result.status == "interrupted":
+            raise KeyboardInterrupt
         text, tokens = _read(output, prompt)
         if result.status != "exited" or result.exit_code:
             raise ProviderError(
                 _why(self._command[0], result, request.budget_s),
-                retryable=result.status not in ("not_started", "interrupted"),
+                retryable=result.exit_code not in _NOT_FOUND,
                 tokens=tokens,
             )
         return Reply(text, tokens, self.model, result.duration_s, edits_files=True)
@@ -154,7 +163,5 @@ def _why(program: str, result: CommandResult, budget_s: float) -> str:
         return result.message
     if result.status == "timeout":
         return f"The agent {program} was ended after {budget_s:g} s."
-    if result.status == "interrupted":
-        return f"The agent {program} was interrupted."
     tail = " ".join(result.tail.decode("utf-8", "replace").split())[-_SHOWN:]
     return f"The agent {program} failed with exit code {result.exit_code}: {tail}"

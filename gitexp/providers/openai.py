@@ -103,7 +103,7 @@ class OpenAIProvider:
                 "Set it to the key, or name another one with --key-env.",
             )
         self.model = model
-        self.keys = () if key_name is None else (key_name,)
+        self.keys: tuple[str, ...] = () if key_name is None else (key_name,)
         self._host = parts.hostname
         self._key = key
         self._client = self._open(base_url)

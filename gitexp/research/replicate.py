@@ -127,7 +127,7 @@ def plan_replicates(
         raise UsageError("A seed is given twice.", "Runs of one seed are no replicates.")
     known = [run, *replicates(memory, run)]
     if seeds is None:
-        seeds = list(itertools.islice(_unused(_used_seeds(known), run.seed), count))
+        seeds = _next_seeds(known, run, count)
     inputs = tuple(item.path for item in run.inputs)
     states = (each.git for each in known if each.git is not None)
     left_out = frozenset(item.path for state in states for item in state.left_out)
@@ -179,6 +179,19 @@ def replicates(memory: Memory, run: Run) -> list[Run]:
     """Return the replicates of a run, itself included, in the order of their starts."""
     found = memory.search(among=memory.replicates(run), sort="started")
     return [run_of(each, memory) for each in found]
+
+
+def next_seed(memory: Memory, run: Run) -> int:
+    """Return the next seed that no replicate of a run has.
+
+    Raises:
+        MissingObjectError: Its code is not here.
+    """
+    return _next_seeds([run, *replicates(memory, run)], run, 1)[0]
+
+
+def _next_seeds(known: Sequence[Run], run: Run, count: int) -> list[int]:
+    return list(itertools.islice(_unused(_used_seeds(known), run.seed), count))
 
 
 def _used_seeds(runs: Sequence[Run]) -> set[int]:

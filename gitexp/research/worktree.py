@@ -15,9 +15,12 @@ by a list of their own, beside the user's: they are never part of a snapshot, no
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import stat
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -152,14 +155,56 @@ def _remove(repository: Repository, place: Path, note: Path) -> None:
     if not folder.name.startswith(_PREFIX) or folder.is_symlink():
         note.unlink(missing_ok=True)  # it names a folder that was never made here
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        message = f"The worktree {folder} cannot be removed; the next 'git exp replicate' tries."
+    if not remove(folder):
+        message = f"The worktree {folder} cannot be removed; the next command that makes one tries."
         warnings.warn(message, GitexpWarning, stacklevel=3)
         return
     with suppress(GitCommandError):  # git never knew it
         repository.git(["worktree", "remove", "--force", "--force", "--", str(place)])
     note.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> bool:
+    """Remove a file, a link, or a folder with all in it, whoever made it and however deep it is.
+
+    Links are not followed.
+
+    Returns:
+        Whether nothing is there any more.
+    """
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # somebody was quicker, or it was never there
+    except (OSError, RecursionError):
+        _insist(path)
+    return not os.path.lexists(path)
+
+
+def _insist(path: Path) -> None:
+    """Remove a folder by the programs that go deeper than Python, after taking it over."""
+    for words in (["chmod", "-R", "u+rwx", "--"], ["rm", "-rf", "--"]):
+        with suppress(FileNotFoundError):  # there are no such programs
+            subprocess.run(
+                [*words, str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
+
+
+@contextmanager
+def standing_in(folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    """Stand in another folder, with other variables: a run is of where the process stands."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 # What git does not have

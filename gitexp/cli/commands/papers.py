@@ -56,7 +56,12 @@ def configure(parser: ArgumentParser) -> None:
     search = add("search", help="find passages by words", **options)
     search.add_argument("query", metavar="QUERY", help="words, identifiers or numbers")
     search.add_argument(
-        "--limit", type=int, default=_LIMIT, metavar="N", help="passages to show (default: 10)"
+        "-n",
+        "--limit",
+        type=int,
+        default=_LIMIT,
+        metavar="N",
+        help="passages to show (default: 10)",
     )
     _add_json(search)
     remove = add("rm", help="withdraw a paper; adding it again brings it back", **options)

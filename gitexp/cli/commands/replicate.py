@@ -13,13 +13,11 @@ from the worktree. Put another command after '--' where the run's own cannot be 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gitexp.cli import about
@@ -41,7 +39,7 @@ from gitexp.research.replicate import (
     require_own_code,
     spread_of,
 )
-from gitexp.research.worktree import link, worktree_of
+from gitexp.research.worktree import link, standing_in, worktree_of
 from gitexp.run import Run
 from gitexp.running import Job, Recorded, record_command
 from gitexp.summary import parse_summary
@@ -156,7 +154,7 @@ def _replicate(args: Namespace, context: Context, plan: Plan, seed: int) -> _Rep
         require_inputs(folder, plan)
         outer = {name: text for name, text in os.environ.items() if name not in _OUTER}
         variables = worktree.variables(outer) | {SEED: str(seed), "PWD": str(folder)}
-        with _surroundings(folder, variables):
+        with standing_in(folder, variables):
             recorded = record_command(Repository.discover(), _job(args, plan, seed, variables))
     if recorded.result.status == "not_started":
         print_error(GitexpError(recorded.result.message), json=context.output.json)
@@ -192,20 +190,6 @@ def _links(args: Namespace, repository: Repository) -> list[str]:
     always = repository.configured(r"^exprag\.link$").get("exprag.link", [])
     there = [os.path.normpath(path) for path in always if os.path.lexists(top / path)]
     return list(dict.fromkeys(asked + there))
-
-
-@contextlib.contextmanager
-def _surroundings(folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """Stand in another folder, with other variables: a run is of where the process stands."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(variables)
-    try:
-        with contextlib.chdir(folder):
-            yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 # What came of it

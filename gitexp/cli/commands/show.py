@@ -1,11 +1,13 @@
 """Show one run: what it is about, how it went, its code and its surroundings.
 
-Without RUN the latest one. --file prints a file that was kept with the run as it is, --log what
-its command printed. Put '--' before a RUN that begins with '-'.
+Without RUN the latest one. Methods that its proposal cites, or that its code puts to work, are
+named with where they come from and what came of it. --file prints a file that was kept with the run
+as it is, --log what its command printed. Put '--' before a RUN that begins with '-'.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,11 +22,11 @@ from gitexp.errors import GitexpError
 from gitexp.git.read import resolve
 from gitexp.journal import files_folder
 from gitexp.memory import Memory
+from gitexp.methods.chains import Chain, chain_data, chain_lines, run_chains
 from gitexp.render.run import Section, describe_environment, describe_run
 from gitexp.render.text import safe
+from gitexp.research.cache import with_cache
 from gitexp.run import Run
-
-"""The file kept with a run that holds what its command printed."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -52,8 +54,10 @@ def run(args: Namespace, context: Context) -> int:
         path = LOG_NAME if args.log else args.file
         _print_file(context.output, shown, path, read_kept(memory, shown, path))
         return 0
+    chains = _chains(context, shown)
     if context.output.json:
-        context.output.data(as_json(memory, shown, environment=args.environment))
+        document = as_json(memory, shown, environment=args.environment)
+        context.output.data(document | {"methods": [chain_data(chain) for chain in chains]})
         return 0
     surroundings = decode_environment(memory.environment(shown.environment))
     sections = describe_run(
@@ -69,7 +73,21 @@ def run(args: Namespace, context: Context) -> int:
         context.output.heading(f"run {shown.id}")
         for section in sections:
             _print_section(context.output, section)
+        if chains:
+            context.output.line()
+            context.output.heading("methods")
+            for line in (line for chain in chains for line in chain_lines(chain)):
+                context.output.line(line)
     return 0
+
+
+def _chains(context: Context, shown: Run) -> list[Chain]:
+    """Return the methods that a run is credited to, with their chains."""
+
+    def work(cache: sqlite3.Connection) -> list[Chain]:
+        return run_chains(context.memory, context.library, cache, shown.id)
+
+    return [] if shown.status == "running" else with_cache(context.repository, work)
 
 
 def as_json(memory: Memory, shown: Run, *, environment: bool) -> dict[str, Any]:
