@@ -13,9 +13,9 @@ import pytest
 
 from gitexp.command import CommandResult, read_log, run_command
 from gitexp.git.repository import Repository
-from gitexp.loop.cage import Cage, caged
-from gitexp.loop.limits import Limits
-from gitexp.loop.sandbox import Sandbox, find_sandbox
+from gitexp.loop.cage.limits import Limits
+from gitexp.loop.cage.sandbox import Sandbox, find_sandbox
+from gitexp.loop.cage.worktree import Cage, caged
 from tests.support import Git
 
 SANDBOX = find_sandbox()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from gitexp import Experiment
 from gitexp.errors import GitexpError
-from gitexp.loop import content
-from gitexp.loop.cage import Breach, Cage
-from gitexp.loop.processes import MARK
-from gitexp.loop.surroundings import is_secret, scrubbed
+from gitexp.loop.cage import content
+from gitexp.loop.cage.processes import MARK
+from gitexp.loop.cage.surroundings import is_secret, scrubbed
+from gitexp.loop.cage.worktree import Breach, Cage
 from tests.caged import SESSION, cage_of, state_of
 from tests.support import Git
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitexp.loop.edits import MAX_FILE_BYTES, apply_edits
-from gitexp.loop.limits import Limits, is_plain
+from gitexp.loop.cage.edits import MAX_FILE_BYTES, apply_edits
+from gitexp.loop.cage.limits import Limits, is_plain
 from gitexp.providers.reply import Edit
 
 LIMITS = Limits(("train.py", "pkg", "new.py", "*.cfg"), ("pkg/prepare.py",))

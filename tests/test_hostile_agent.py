@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from gitexp.loop import ask
+from gitexp.loop.cage.processes import alive
 from gitexp.loop.plan import Budgets
-from gitexp.loop.processes import alive
 from gitexp.loop.progress import Event
 from gitexp.memory import Memory
 from gitexp.providers.agent import AgentProvider

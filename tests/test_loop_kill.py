@@ -16,6 +16,7 @@ import pytest
 import gitexp
 from gitexp.git.repository import Repository
 from gitexp.journal import process_start
+from gitexp.loop.cage.processes import MARK
 from gitexp.loop.journal import (
     Ran,
     Running,
@@ -25,7 +26,6 @@ from gitexp.loop.journal import (
     read_lines,
     sessions,
 )
-from gitexp.loop.processes import MARK
 from tests.loop_project import (
     Users,
     change,

@@ -56,6 +56,16 @@ def test_an_autoresearch_project_is_known_by_its_files(repo: Git, tmp_path: Path
     assert found.program == "program.md"
 
 
+def test_an_evaluation_of_its_own_is_protected_too(repo: Git, tmp_path: Path) -> None:
+    make_autoresearch(repo)
+    repo.write("evaluate.py", "print('val_bpb: 1')\n")
+    repo("add", "evaluate.py")
+    repo("commit", "--quiet", "-m", "evaluate")
+    found = detect(repository_of(repo), with_programs(tmp_path, "python"))
+    assert found is not None
+    assert found.protect == ("prepare.py", "evaluate.py")
+
+
 def test_uv_runs_a_project_that_is_made_for_it(repo: Git, tmp_path: Path) -> None:
     make_autoresearch(repo)
     repo.write("pyproject.toml", "[project]\nname = 'autoresearch'\nversion = '1'\n")

@@ -219,6 +219,15 @@ def test_a_damaged_journal_is_said_to_be_one(project: Git, tmp_path: Path) -> No
         resumed(project, result.session, script(tmp_path)).run()
 
 
+def test_a_session_that_was_killed_before_its_first_line_is_none(
+    project: Git, tmp_path: Path
+) -> None:
+    result = loop_for(project, plan_for(), script(tmp_path, LR)).run()
+    repository = gitexp.open().repository
+    journal_path(repository, "29991231-235959-ffff").touch()
+    assert sessions(repository) == [result.session]
+
+
 @pytest.mark.parametrize("name", ["../../x", "", "A", "no-such-session"])
 def test_a_session_that_is_not_there(name: str, project: Git, tmp_path: Path) -> None:
     with pytest.raises(GitexpError):

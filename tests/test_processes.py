@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gitexp.loop import guardian
-from gitexp.loop.processes import MARK, alive, end_marked, guarded, marked, outlived
+from gitexp.loop.cage import guardian
+from gitexp.loop.cage.processes import MARK, alive, end_marked, guarded, marked, outlived
 from tests.caged import FLEE, is_alive, needs_proc, soon
 
 pytestmark = needs_proc
@@ -156,7 +156,7 @@ def test_with_the_loop_all_ends_at_once(here: Path) -> None:
     starter = (
         "import os, subprocess, sys, time\n"
         "from pathlib import Path\n"
-        "from gitexp.loop.processes import guarded\n"
+        "from gitexp.loop.cage.processes import guarded\n"
         "subprocess.Popen([*guarded(Path('report')), sys.executable, '-S', '-c', sys.argv[1]],"
         " process_group=0)\n"
         "time.sleep(600)\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitexp.git.repository import Repository
-from gitexp.loop.cage import Cage
-from gitexp.loop.sandbox import Sandbox, View, find_sandbox, sandbox_sentence
+from gitexp.loop.cage.sandbox import Sandbox, View, find_sandbox, sandbox_sentence
+from gitexp.loop.cage.worktree import Cage
 from gitexp.memory import Memory
 from gitexp.running import Job, record_command
 from tests.caged import FLEE, SANDBOX, cage_of, is_alive, needs_sandbox, run_in, soon, state_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from gitexp.errors import GitexpError
 from gitexp.library.library import new_id
 from gitexp.loop.budget import answer_tokens, fits_money, sentence, time_left
-from gitexp.loop.cage import Cage
+from gitexp.loop.cage.worktree import Cage
 from gitexp.loop.journal import Answered, Asking, now
 from gitexp.loop.prompt import Prompt, say
 from gitexp.loop.session import Session, Stop
@@ -137,7 +137,7 @@ def _ask_once(session: Session, cage: Cage, question: Question, call: Call) -> s
 
 
 def _agents_wrap(session: Session, cage: Cage) -> tuple[str, ...]:
-    return cage.wrap(writable=[Path(path) for path in session.plan.writable])
+    return cage.wrap(joins=False, writable=[Path(path) for path in session.plan.writable])
 
 
 def usage_of(

@@ -23,6 +23,7 @@ from gitexp.git.repository import Repository
 from gitexp.library.library import Library
 from gitexp.loop.ask import MOST_SECONDS
 from gitexp.loop.budget import Spent, fits_money
+from gitexp.loop.cage.sandbox import Sandbox, find_sandbox, sandbox_sentence
 from gitexp.loop.journal import (
     Ended,
     Opened,
@@ -38,7 +39,6 @@ from gitexp.loop.progress import LoopResult, OnEvent
 from gitexp.loop.promote import branch_of, start_of, tip_of
 from gitexp.loop.prompt import Prompt
 from gitexp.loop.propose import preview
-from gitexp.loop.sandbox import Sandbox, find_sandbox, sandbox_sentence
 from gitexp.loop.session import Price, Session, Stop, beating, judged_by
 from gitexp.loop.state import State
 from gitexp.loop.steps import work

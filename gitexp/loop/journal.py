@@ -243,9 +243,10 @@ def journal_path(repository: Repository, session: str) -> Path:
 
 
 def sessions(repository: Repository) -> list[str]:
-    """Return the ids of all sessions, the latest first."""
+    """Return the ids of all sessions that began, the latest first."""
     try:
-        names = [path.stem for path in journal_folder(repository).glob("*.jsonl")]
+        journals = journal_folder(repository).glob("*.jsonl")
+        names = [path.stem for path in journals if path.stat().st_size]
     except OSError:
         return []
     return sorted((name for name in names if _SESSION.fullmatch(name)), reverse=True)

@@ -1,9 +1,9 @@
 """What a project says of itself: so that the loop works on an autoresearch project as it is.
 
 Such a project has ``program.md``, instructions for an agent, and ``train.py``, the one file that
-may change; ``prepare.py``, with data and evaluation, must not. A run of it prints a block of
-results at its end, in which ``val_bpb`` counts, lower is better. What it keeps by itself
-(``results.tsv``, a branch for each session) the loop does in its own way.
+may change; ``prepare.py``, with data and evaluation, must not, nor ``evaluate.py``. A run of it
+prints a block of results at its end, in which ``val_bpb`` counts, lower is better. What it keeps by
+itself (``results.tsv``, a branch for each session) the loop does in its own way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gitexp.git.repository import Repository
 
 PROGRAM = "program.md"
 TRAIN = "train.py"
-PREPARE = "prepare.py"
+PROTECTED = ("prepare.py", "evaluate.py")
 METRIC = "val_bpb"
 _VENV = ".venv"
 _UV = frozenset(("uv.lock", "pyproject.toml"))
@@ -57,7 +57,7 @@ def detect(repository: Repository, path: str | None = None) -> Suggested | None:
         lower=True,
         program=PROGRAM,
         allow=(TRAIN,),
-        protect=(PREPARE,) if PREPARE in names else (),
+        protect=tuple(name for name in PROTECTED if name in names),
         link=(_VENV,) if has_uv and _is_left_out(repository, names) else (),
     )
 

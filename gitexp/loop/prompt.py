@@ -16,7 +16,7 @@ from gitexp.git.read import TreeEntry, list_tree, read_blobs
 from gitexp.git.repository import Repository
 from gitexp.git.status import display_path
 from gitexp.loop.budget import Spent, time_left
-from gitexp.loop.limits import Limits
+from gitexp.loop.cage.limits import Limits
 from gitexp.loop.plan import Budgets, LoopPlan
 from gitexp.providers.reply import AGENT_FORMAT, FORMAT
 from gitexp.render.text import span

@@ -13,8 +13,8 @@ from gitexp.errors import GitexpError
 from gitexp.git.history import tree_of_commit
 from gitexp.library.library import new_id
 from gitexp.loop.ask import Question, ask
-from gitexp.loop.cage import Cage
-from gitexp.loop.edits import apply_edits
+from gitexp.loop.cage.edits import apply_edits
+from gitexp.loop.cage.worktree import Cage
 from gitexp.loop.journal import Proposed, now
 from gitexp.loop.progress import EventKind
 from gitexp.loop.prompt import Prompt, Situation, make_prompt, say

@@ -10,8 +10,8 @@ from __future__ import annotations
 from gitexp.errors import GitexpError
 from gitexp.git.read import resolve_tree
 from gitexp.loop.ask import lost_call
+from gitexp.loop.cage.processes import end_marked
 from gitexp.loop.journal import Answered, Done, Line, Proposed, Running, external_id, now
-from gitexp.loop.processes import end_marked
 from gitexp.loop.session import Session
 from gitexp.loop.state import Iteration
 from gitexp.loop.trial import outcome

@@ -15,11 +15,11 @@ from gitexp.errors import GitexpError
 from gitexp.git.repository import Repository
 from gitexp.library.library import Library
 from gitexp.loop.budget import Spent, over, sentence
+from gitexp.loop.cage.sandbox import Sandbox
 from gitexp.loop.interrupts import Interrupts
 from gitexp.loop.journal import Line, SessionJournal, now
 from gitexp.loop.plan import Budgets, LoopPlan
 from gitexp.loop.progress import Event, EventKind, OnEvent, Reason
-from gitexp.loop.sandbox import Sandbox
 from gitexp.loop.state import State
 from gitexp.memory import Memory
 from gitexp.providers.port import Provider, Tokens

@@ -9,7 +9,7 @@ from gitexp.git.history import tree_of_commit
 from gitexp.git.read import list_tree
 from gitexp.library.library import new_id
 from gitexp.loop.budget import sentence
-from gitexp.loop.cage import Cage, caged
+from gitexp.loop.cage.worktree import Cage, caged
 from gitexp.loop.journal import Done, Promoted, Promoting, Ran, Running, now
 from gitexp.loop.judge import (
     MOST_CUTS,

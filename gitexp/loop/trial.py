@@ -20,7 +20,7 @@ from gitexp.command import CommandResult, read_log, run_command
 from gitexp.errors import GitexpError
 from gitexp.experiment import Experiment
 from gitexp.loop.budget import time_left
-from gitexp.loop.cage import Breach, Cage
+from gitexp.loop.cage.worktree import Breach, Cage
 from gitexp.loop.journal import Ran, Running, external_id, now
 from gitexp.loop.prompt import say
 from gitexp.loop.session import Session
@@ -91,7 +91,7 @@ class Trial:
             environment=self._variables(),
             budget_s=self._budget_s,
             pattern=plan.pattern,
-            wrap=self._cage.wrap(),
+            wrap=self._cage.wrap(joins=not plan.evaluate),
             stdin=nowhere,
             stdout=nowhere,
             stderr=nowhere,
@@ -189,7 +189,7 @@ class Trial:
         plan, variables = self._session.plan, self._variables()
         with Sidecar(variables, Path.cwd()) as sidecar, open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
             result = run_command(
-                [*self._cage.wrap(), *plan.evaluate],
+                [*self._cage.wrap(joins=False), *plan.evaluate],
                 log=log,
                 cwd=Path.cwd(),
                 environment={**variables, **sidecar.variables},

@@ -20,14 +20,14 @@ from gitexp.git.read import changed_entries, list_tree
 from gitexp.git.repository import Repository
 from gitexp.git.status import display_path
 from gitexp.git.write import write_error
-from gitexp.loop import guardian, outside
-from gitexp.loop.administration import Administration
-from gitexp.loop.borrowed import Borrowed
-from gitexp.loop.content import Breach, Content
-from gitexp.loop.limits import Limits
-from gitexp.loop.processes import MARK, alive, end_marked, guarded, marked, outlived
-from gitexp.loop.sandbox import Sandbox, View
-from gitexp.loop.surroundings import own_variables, scrubbed
+from gitexp.loop.cage import guardian, outside
+from gitexp.loop.cage.administration import Administration
+from gitexp.loop.cage.borrowed import Borrowed
+from gitexp.loop.cage.content import Breach, Content
+from gitexp.loop.cage.limits import Limits
+from gitexp.loop.cage.processes import MARK, alive, end_marked, guarded, marked, outlived
+from gitexp.loop.cage.sandbox import Sandbox, View
+from gitexp.loop.cage.surroundings import own_variables, scrubbed
 from gitexp.research.overview.brief import quoted
 from gitexp.research.worktree import (
     Worktree,
@@ -326,7 +326,7 @@ def caged(
         limits: Where `allow` is empty, all that is tracked may change, but for what is protected
             and for files that steer git.
         links: Ignored paths of the user's work tree that are made available.
-        sandbox: From `gitexp.loop.sandbox.find_sandbox`; None for none.
+        sandbox: From `gitexp.loop.cage.sandbox.find_sandbox`; None for none.
 
     Raises:
         GitexpError: It cannot be made.

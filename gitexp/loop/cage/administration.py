@@ -1,7 +1,7 @@
 """What git keeps about a linked worktree: HEAD, index and where it belongs, kept as they were.
 
 These files stand in the user's git directory (``worktrees/<name>``). An agent has a repository of
-its own (`gitexp.loop.borrowed`) and does not meet them, but without a sandbox it can.
+its own (`gitexp.loop.cage.borrowed`) and does not meet them, but without a sandbox it can.
 """
 
 from __future__ import annotations

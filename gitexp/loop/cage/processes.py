@@ -4,7 +4,7 @@ A process passes its environment on to its children, also to those that leave it
 group; what carries the mark is therefore the session's. ``/proc/*/environ`` shows the environment
 that a program was started with, so a program cannot take the mark off itself, only off those that
 it starts, and by overwriting its own memory. What does that is ended by the guardian
-(`gitexp.loop.guardian`), or with the process namespace of a sandbox.
+(`gitexp.loop.cage.guardian`), or with the process namespace of a sandbox.
 
 Where there is no ``/proc``, nothing is found: there the guardian's process group is all.
 """
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gitexp.loop import guardian
+from gitexp.loop.cage import guardian
 
 MARK = "GITEXP_LOOP_MARK"
 """The variable. A loop within a loop adds its session, after a colon."""

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from gitexp.loop.limits import Limits, is_plain
+from gitexp.loop.cage.limits import Limits, is_plain
 from gitexp.providers.reply import Edit
 
 MAX_FILE_BYTES = 4 << 20

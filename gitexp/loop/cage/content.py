@@ -23,7 +23,7 @@ from pathlib import Path
 from gitexp.errors import GitCommandError
 from gitexp.git.read import list_tree
 from gitexp.git.repository import Repository
-from gitexp.loop.limits import STEERING, Limits
+from gitexp.loop.cage.limits import STEERING, Limits
 from gitexp.research.overview.brief import quoted
 from gitexp.research.worktree import remove
 from gitexp.sensitive import sensitive_content, sensitive_name
