@@ -200,7 +200,7 @@ def test_a_line_in_the_wrong_file_is_reported_and_not_read() -> None:
 def test_many_bad_lines_are_counted_and_endless_files_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gitexp.store.library.MAX_NOTE_LINES", 300)
+    monkeypatch.setattr("gitexp.store.read.MAX_NOTE_LINES", 300)
     content = b"x\n" * 250 + encode_line(method()) + b"\n" + b"x\n" * 1000
     found = list(decode_file(REF, b"methods/zeta-clip", content))
     problems = [str(item) for item in found if isinstance(item, Problem)]

@@ -31,7 +31,7 @@ from gitexp.records.schema import SCHEMA
 from gitexp.records.times import parse_time
 from gitexp.store.batch import Batch, join_lines, split_lines, write_batch
 from gitexp.store.problem import Problem
-from gitexp.store.read import MAX_NOTE_LINES, MAX_NOTE_PROBLEMS, note_lines
+from gitexp.store.read import decode_lines
 from gitexp.store.shard import shard_name
 
 PAPERS, CHUNKS, METHODS, EVENTS = "papers/", "chunks/", "methods/", "events/"
@@ -252,24 +252,7 @@ def decode_file(
         seen: Lines that are left out.
     """
     where = Problem(place(ref, path), "", 0, "")
-    bad: list[int] = []
-    for number, raw in enumerate(note_lines(content), 1):
-        if number > MAX_NOTE_LINES:
-            reason = f"the file has more than {MAX_NOTE_LINES} lines, and the rest is not read"
-            yield where._replace(line=number, reason=reason)
-            break
-        if raw in seen:
-            continue
-        try:
-            yield _decode_at(path, raw), raw
-        except BadLineError as error:
-            bad.append(number)
-            if len(bad) <= MAX_NOTE_PROBLEMS:
-                yield where._replace(line=number, reason=str(error))
-    unlisted = bad[MAX_NOTE_PROBLEMS:]
-    if unlisted:
-        reason = f"it cannot be read, nor can {len(unlisted) - 1} lines after it"
-        yield where._replace(line=unlisted[0], reason=reason)
+    return decode_lines(where, content, lambda raw: (_decode_at(path, raw), raw), seen, "file")
 
 
 def place(ref: str, path: bytes) -> str:

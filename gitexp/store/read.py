@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
 
 from gitexp.errors import GitCommandError
 from gitexp.git import refs
@@ -17,6 +18,8 @@ from gitexp.git.repository import Repository
 from gitexp.records.facts import BadLineError, Fact, OpaqueFact, decode_fact
 from gitexp.store.batch import environment_path, file_path
 from gitexp.store.problem import Problem
+
+Line = TypeVar("Line")
 
 MISSING = "the note's object is missing"
 
@@ -40,17 +43,40 @@ def decode_note(
         blob: Its content.
         seen: Lines of the run that were met before, in any shard; they are left out. It grows.
     """
+
+    def decode(line: bytes) -> Fact | OpaqueFact:
+        seen.add(line)
+        return decode_fact(line)
+
+    yield from decode_lines(place, blob, decode, seen)
+
+
+def decode_lines(
+    place: Problem,
+    blob: bytes,
+    decode: Callable[[bytes], Line],
+    seen: Collection[bytes] = (),
+    what: str = "note",
+) -> Iterator[Line | Problem]:
+    """Yield what a blob of lines says, line by line; of what is damaged, where it stands.
+
+    Args:
+        place: Of the blob; problems are it with a line and a reason.
+        blob: Its content.
+        decode: Returns what stands on a line, or raises `BadLineError`.
+        seen: Lines that are left out.
+        what: Holds the lines, in a word.
+    """
     bad: list[int] = []
     for number, line in enumerate(note_lines(blob), 1):
         if number > MAX_NOTE_LINES:
-            reason = f"the note has more than {MAX_NOTE_LINES} lines, and the rest is not read"
+            reason = f"the {what} has more than {MAX_NOTE_LINES} lines, and the rest is not read"
             yield place._replace(line=number, reason=reason)
             break
         if line in seen:
             continue
-        seen.add(line)
         try:
-            yield decode_fact(line)
+            yield decode(line)
         except BadLineError as error:
             bad.append(number)
             if len(bad) <= MAX_NOTE_PROBLEMS:

@@ -9,7 +9,8 @@ import contextlib
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def _fault(repository: Repository, path: Path) -> str | None:
             wrong = _structure(mine)
             if wrong is None:
                 schema.create_tables(anew)
-                if not _level(mine, anew, repository):
+                if not level(
+                    mine, anew, partial(synchronise, repository=repository), reflected_tips
+                ):
                     return None  # somebody records one run after the other: there is no telling
                 schema.create_indexes(anew)
                 wrong = _difference(mine, anew)
@@ -138,14 +141,19 @@ def _structure(db: sqlite3.Connection) -> str | None:
     return None if found == "ok" else str(found)
 
 
-def _level(mine: sqlite3.Connection, anew: sqlite3.Connection, repository: Repository) -> bool:
+def level(
+    mine: sqlite3.Connection,
+    anew: sqlite3.Connection,
+    bring_up: Callable[[sqlite3.Connection], None],
+    state: Callable[[sqlite3.Connection], object],
+) -> bool:
     """Bring both up to the same state of the shards; say whether they stood still for it."""
     for _ in range(_TRIES):
         for db in (mine, anew):
             db.execute("BEGIN")
-            synchronise(db, repository)
+            bring_up(db)
             db.execute("COMMIT")
-        if reflected_tips(mine) == reflected_tips(anew):
+        if state(mine) == state(anew):
             return True
     return False
 

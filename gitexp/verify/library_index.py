@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from gitexp.git.repository import Repository
@@ -17,11 +18,8 @@ from gitexp.library.database import NAME
 from gitexp.library.schema import VERSION, create_tables, is_ours
 from gitexp.library.sync import reflected_state, synchronise
 from gitexp.verify.findings import Finding
-from gitexp.verify.index import index_file, open_read_only
+from gitexp.verify.index import index_file, level, open_read_only
 from gitexp.verify.store import Store
-
-_TRIES = 20
-"""How often two indexes are brought up to shards that move meanwhile."""
 
 _TABLES = {
     "file": "SELECT path, ref, oid FROM file ORDER BY path, ref",
@@ -62,7 +60,9 @@ def _fault(repository: Repository, path: Path) -> str | None:
             wrong = _structure(mine)
             if wrong is None:
                 create_tables(anew)
-                wrong = _difference(mine, anew) if _level(mine, anew, repository) else None
+                bring_up = partial(synchronise, repository=repository)
+                stood = level(mine, anew, bring_up, reflected_state)
+                wrong = _difference(mine, anew) if stood else None
         except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
             if isinstance(error, sqlite3.Error) and not is_damage(error):
                 raise
@@ -77,18 +77,6 @@ def _structure(db: sqlite3.Connection) -> str | None:
     for table in ("passage_text", "method_text"):
         db.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")  # noqa: S608
     return None if found == "ok" else str(found)
-
-
-def _level(mine: sqlite3.Connection, anew: sqlite3.Connection, repository: Repository) -> bool:
-    """Bring both up to the same state; say whether the shards stood still for it."""
-    for _ in range(_TRIES):
-        for db in (mine, anew):
-            db.execute("BEGIN")
-            synchronise(db, repository)
-            db.execute("COMMIT")
-        if reflected_state(mine) == reflected_state(anew):
-            return True
-    return False
 
 
 def _difference(mine: sqlite3.Connection, anew: sqlite3.Connection) -> str | None:
