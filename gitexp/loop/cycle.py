@@ -266,7 +266,7 @@ def result_of(repository: Repository, state: State, stop: Stop) -> LoopResult:
         invalid=state.invalid,
         runs=tuple(ran.run for ran in state.runs),
         failed=sum(ran.value is None for ran in state.runs),
-        promoted=tuple(state.promoted),
+        promoted=tuple(state.kept),
         metric=opened.plan.metric,
         lower=opened.plan.lower,
         first=baseline,

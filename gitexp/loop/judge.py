@@ -1,8 +1,12 @@
-"""What follows from the runs of a proposal: run it again, promote it, or drop it.
+"""What follows from the runs of a proposal: run it again, go on from it, or drop it.
 
 The decision is always about the proposal's first run, made again after each further one. Code is
 run again only where the session made it or started from it: what else a store holds may be by
 anybody.
+
+The session goes on from the best of its own code by posterior mean (`leader`), whether or not that
+is better beyond noise. To wait for that is worse: proposals would be made to one code and judged
+against another, until nothing could win any more (docs/evaluation.md, "With memory and without").
 """
 
 from __future__ import annotations
@@ -12,11 +16,11 @@ from gitexp.git.read import resolve_tree
 from gitexp.library.library import new_id
 from gitexp.loop.journal import Decided, Outcome, Ran, Running, now
 from gitexp.loop.session import Session
-from gitexp.loop.state import BASELINE, Iteration
+from gitexp.loop.state import Iteration
 from gitexp.records.decision import DecisionFact
 from gitexp.records.library import Lesson
 from gitexp.render.text import number
-from gitexp.research.decisions import decide, write_decision
+from gitexp.research.decisions import decide, posterior_of, write_decision
 from gitexp.research.replicate import next_seed
 from gitexp.run import Run
 
@@ -58,11 +62,16 @@ def conclude(session: Session, ran: Ran) -> DecisionFact | None:
 
 
 def again(session: Session, current: Iteration, decision: DecisionFact) -> Running | None:
-    """Return what is to be run once more before the proposal is done with; None for nothing."""
+    """Return what is to be run once more before the proposal is done with; None for nothing.
+
+    The code that the session starts from is not run again for its own sake: its noise is measured
+    when a proposal needs it, which costs less (docs/evaluation.md, "With memory and without").
+    """
     candidate = current.candidate
     whole = sum(ran is not None and not ran.cut for _, ran in current.trials)
     pays = decision.action in AGAIN and decision.priority != "low" and whole <= MOST_AGAIN
-    if candidate is None or candidate.value is None or not pays:
+    is_baseline = current.number == BASELINE
+    if is_baseline or candidate is None or candidate.value is None or not pays:
         return None
     run_id = candidate.run
     if decision.action in _OF_CHAMPION and decision.comparison is not None:
@@ -83,17 +92,34 @@ def _own_code(session: Session, current: Iteration, run_id: str) -> tuple[str, s
             return trial.intent.base, trial.intent.tree
     repository = session.repository
     tree = resolve_tree(repository, run_id)
-    for tip in (session.state.opened.start, *session.state.promoted):
+    for tip in (session.state.opened.start, *session.state.kept):
         if tree is not None and resolve_tree(repository, tip) == tree:
             return tip, tree
     return None
 
 
-def is_worth_promoting(current: Iteration, decision: DecisionFact | None) -> bool:
-    """Say whether the branch is to move to the proposal's first run."""
-    if decision is None or decision.action != "promote" or current.number == BASELINE:
-        return False
-    return current.candidate is not None and not current.promoted
+def leader(session: Session) -> str | None:
+    """Return the commit that the session is to go on from, where that is not its branch's tip.
+
+    It is the first run of the configuration with the best posterior mean, out of those that the
+    session ran; the commit that the session started from, where that code is best.
+    """
+    memory, state = session.memory, session.state
+    memory.refresh()
+    try:
+        posterior = posterior_of(memory)
+    except GitexpError:  # no run has the metric yet
+        return None
+    own = {ran.run for ran in state.runs if not ran.cut and ran.value is not None}
+    start = run_of_commit(session, state.opened.start)
+    if start is not None:
+        own.add(start.id)
+    for configuration in posterior.ranking():
+        runs = [run.hex() for run in posterior.runs_of(configuration) if run.hex() in own]
+        if runs:
+            commit = state.opened.start if start and start.id in runs else runs[0]
+            return None if state.tip in (commit, *runs) else commit
+    return None
 
 
 def outcome_of(current: Iteration) -> Outcome:
@@ -101,10 +127,11 @@ def outcome_of(current: Iteration) -> Outcome:
     proposal = None if current.proposed is None else current.proposed.proposal
     if proposal is not None and proposal.outcome is not None:
         return "blocked" if proposal.outcome == "blocked" else "invalid"
-    if current.promoted:
-        return "kept"
     candidate = current.candidate
-    return "dropped" if candidate is not None and candidate.value is not None else "failed"
+    if candidate is None or candidate.value is None:
+        return "failed"
+    moved = current.promoting if current.promoted else None
+    return "kept" if moved is not None and moved.run == candidate.run else "dropped"
 
 
 def lesson_of(session: Session, current: Iteration, decision: DecisionFact | None) -> Lesson | None:
@@ -140,12 +167,12 @@ def _gain(decision: DecisionFact) -> str:
     return f" The gain is {number(found.gain)} (90%: {low} to {high})."
 
 
-def run_of_tip(session: Session) -> Run | None:
-    """Return a finished run of the branch's code and command with a value; None without one."""
+def run_of_commit(session: Session, commit: str) -> Run | None:
+    """Return a finished run of a commit's code and the command, with a value; None without one."""
     from gitexp.loop.trial import value_of
 
     memory = session.memory
-    tree = resolve_tree(session.repository, session.state.tip)
+    tree = resolve_tree(session.repository, commit)
     for run_id in [] if tree is None else memory.with_tree(tree):
         run = memory.get(run_id)
         if run.command == session.plan.command and value_of(session, run) is not None:

@@ -161,7 +161,7 @@ def _write(
         cites=cites,
         retrievals=() if current.retrieval is None else (current.retrieval,),
         predicted=None if draft is None else draft.predicted,
-        base=base if base in session.state.promoted else None,
+        base=base if base in session.state.kept else None,
         session=session.id,
         outcome=judged.outcome,
     )

@@ -82,7 +82,7 @@ class State:
         asking: A call of which nobody knows yet what came of it.
         answers: How many answers there were, usable or not.
         runs: All that are over, in their order.
-        promoted: Ids of the runs that the branch was moved to.
+        promoted: Commits that the branch was moved to, the latest last.
         blocked: How many proposals the guard stopped; `invalid`: could not be applied.
         said: Sentences for the next prompt, the latest last.
         ended: Why the last sitting ended; None where it was killed, or goes on.
@@ -117,6 +117,12 @@ class State:
     def tip(self) -> str:
         """Commit that the branch names, if nobody else moved it."""
         return self.promoted[-1] if self.promoted else self.opened.start
+
+    @property
+    def kept(self) -> list[str]:
+        """Ids of the runs that the branch was moved to, each once."""
+        moved = dict.fromkeys(self.promoted)
+        return [commit for commit in moved if commit != self.opened.start]
 
     def spent(self, now: float) -> Spent:
         """Return what was taken until now, seconds since 1970."""

@@ -15,10 +15,10 @@ from gitexp.loop.judge import (
     MOST_CUTS,
     again,
     conclude,
-    is_worth_promoting,
+    leader,
     lesson_of,
     outcome_of,
-    run_of_tip,
+    run_of_commit,
 )
 from gitexp.loop.promote import make_branch, move_branch
 from gitexp.loop.prompt import limits_of
@@ -75,7 +75,7 @@ def _iterate(session: Session) -> None:
     current = state.current
     if current is None:
         session.require_room()
-        is_first = state.iterations < 0 and run_of_tip(session) is None
+        is_first = state.iterations < 0 and run_of_commit(session, state.tip) is None
         current = state.iteration(BASELINE if is_first else max(state.iterations, 0) + 1)
     if current.number == BASELINE:
         _baseline(session, current)
@@ -128,8 +128,8 @@ def _finish(session: Session, current: Iteration) -> None:
         if step is None:
             break
         _run(session, step)
-    if current.promoting or is_worth_promoting(current, decision):
-        _promote(session, current)
+    if candidate is not None and not current.promoted:
+        _follow(session, current)
     _done(session, current, decision)
 
 
@@ -148,18 +148,20 @@ def _open_step(current: Iteration) -> Running | None:
     return _step(current, intent.base, intent.tree, intent.seed)
 
 
-def _promote(session: Session, current: Iteration) -> None:
-    """Move the branch to the proposal's first run.
+def _follow(session: Session, current: Iteration) -> None:
+    """Move the branch to the best code of the session, where it is not there.
 
     Raises:
         Stop: Somebody else moved it, or has it checked out.
     """
-    candidate = current.candidate
-    if current.promoting is None and candidate is not None:
+    if current.promoting is None:
+        commit = leader(session)
+        if commit is None:
+            return
         old = session.state.tip
-        session.write(Promoting(at=now(), iteration=current.number, old=old, run=candidate.run))
+        session.write(Promoting(at=now(), iteration=current.number, old=old, run=commit))
     intent = current.promoting
-    if intent is None or current.promoted:
+    if intent is None:
         return
     try:
         move_branch(session.repository, session.state.opened.branch, intent.old, intent.run)

@@ -124,7 +124,7 @@ class Trial:
         metadata = {"session": session.id, "iteration": step.iteration}
         return {
             "metadata": metadata | ({} if proposal is None else {"proposal": proposal.id}),
-            "parent": step.base if step.base in session.state.promoted else None,
+            "parent": step.base if step.base in session.state.kept else None,
             "external_id": external_id(session.id, step.id),
         }
 

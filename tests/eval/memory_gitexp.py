@@ -4,9 +4,10 @@ Judged by the product's own functions: `fit` (noise, posterior), `judge` (decisi
 cascade (`tests.eval.memory_guard`), evidence and ranking (`tests.eval.memory_ranking`). About a
 decision the same is done as by `git exp loop`: after `AGAIN` the code is run again unless the
 priority is low, at most `MOST_AGAIN` times for one proposal, and only code that was champion or is
-the proposal's; the decision is always about the proposal. The next change is made to the
-configuration with the best posterior mean, as in `tests.eval.policies`; with `promoted_only` to
-what was promoted last.
+the proposal's; the decision is always about the proposal. The start is run once, and again only
+when noise is to be known for a proposal; with `noise_first` before there is one. The next change is
+made to the configuration with the best posterior mean, as in `tests.eval.policies`; with
+`promoted_only` to what was promoted last.
 
 The brief has the sections, lines and budget of `gitexp.research.overview.brief`, but open questions
 are ordered by their means instead of by what one more run of them is worth, which takes a tenth of
@@ -77,10 +78,12 @@ class Gitexp:
         guard: bool = True,
         ranking: bool = True,
         promoted_only: bool = False,
+        noise_first: bool = False,
     ) -> None:
         self.world = world
         self.claim: Claim | None = None
         self._promoted_only = promoted_only
+        self._noise_first = noise_first
         self.champion: Configuration = ()
         self.runs: list[Run] = []
         self.observations: list[Observation] = []
@@ -130,6 +133,8 @@ class Gitexp:
             seen = posterior.observation(bytes.fromhex(decision.comparison.champion))
             found = None if seen is None else self._own_code(seen.configuration, candidate)
         if candidate.value is None or found is None:
+            return None
+        if candidate.base is None and not self._noise_first:
             return None
         self._again += 1
         self._is_open = True

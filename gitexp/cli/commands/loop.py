@@ -193,7 +193,7 @@ def _summary(name: str, context: Context) -> dict[str, Any]:
         "state": how,
         "branch": state.opened.branch,
         "runs": len(state.runs),
-        "kept": len(state.promoted),
+        "kept": len(state.kept),
         **({} if best is None else {"best": best[1]}),
         "seconds": round(state.spent(now() if how == "running" else state.last).seconds, 3),
     }
