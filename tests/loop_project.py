@@ -27,7 +27,7 @@ from gitexp.loop.progress import OnEvent
 from gitexp.memory import Memory
 from gitexp.providers.port import Provider, ProviderError, Reply, Request, Tokens
 from gitexp.providers.script import ScriptProvider
-from tests.support import Git
+from tests.support import Git, gitexp
 
 TRAIN = """\
 import os
@@ -190,7 +190,7 @@ def library_of(git: Git) -> Library:
 
 
 def known_project(folder: Path, patch: pytest.MonkeyPatch) -> Git:
-    """Return a new project, as the current folder, whose baseline has been run four times.
+    """Return a new project, as the current folder, whose code has been run four times.
 
     So its noise is known, and a session in it begins with the first proposal.
     """
@@ -215,7 +215,7 @@ def _prepared() -> Path:
     make_project(git)
     with contextlib.chdir(root):
         result = loop_for(git, plan_for(methods=False), script(folder)).run()
-    assert len(result.runs) == 4
+        gitexp("replicate", result.runs[0], "--seeds", "1,2,3", "--no-decision")
     git("update-ref", "-d", f"refs/heads/{result.branch}")
     shutil.rmtree(root / ".git" / "exprag" / "loop")
     return root

@@ -22,6 +22,9 @@ from gitexp.loop.plan import Budgets
 from gitexp.loop.progress import Event, LoopResult
 from gitexp.memory import Memory
 from gitexp.records.library import Method
+from gitexp.remark import add_remark
+from gitexp.research.decisions import posterior_of
+from gitexp.research.goal import goal_metric
 from tests.loop_project import (
     Speaker,
     Users,
@@ -89,27 +92,80 @@ def test_the_branch_is_the_history_of_what_was_kept(project: Git, tmp_path: Path
     assert "STEPS = 100" in code
 
 
-def test_the_baseline_is_run_first_and_again_until_noise_is_known(
+def test_the_baseline_is_run_once_and_again_when_a_proposal_needs_to_know_its_noise(
     repo: Git, tmp_path: Path
 ) -> None:
     make_project(repo)
-    result = play(repo, tmp_path)
-    runs = [gitexp.open().get(run) for run in result.runs]
-    assert [run.seed for run in runs] == [None, 1, 2, 3]
-    assert len({run.metrics["val_bpb"].last for run in runs}) == 4
-    assert {repo("rev-parse", f"{run.id}^{{tree}}") for run in runs} == {
-        repo("rev-parse", "main^{tree}")
-    }
+    alone = play(repo, tmp_path)
+    assert [gitexp.open().get(run).seed for run in alone.runs] == [None]
+    result = play(repo, tmp_path, LR)
+    again = [gitexp.open().get(run) for run in result.runs[1:]]
+    assert gitexp.open().get(result.runs[0]).name == "LR 0.2"
+    assert again
+    for run in again:
+        of_baseline = run.name.startswith("baseline, seed")
+        assert of_baseline or run.name.startswith("LR 0.2, seed")
+        assert ("proposal" in run.metadata) is not of_baseline  # its code is not the proposal's
+        assert run.seed is not None
+    assert any(run.name.startswith("baseline") for run in again)
+    assert result.promoted == (result.runs[0],)
 
 
 def test_code_that_was_run_before_needs_no_baseline(repo: Git, tmp_path: Path) -> None:
     make_project(repo)
     first = play(repo, tmp_path)
     second = play(repo, tmp_path, LR)
-    names = [gitexp.open().get(run).name for run in second.runs]
-    assert len(first.runs) == 4
-    assert names == ["LR 0.2"]
+    names = [gitexp.open().get(run).name for run in (*first.runs, *second.runs)]
+    assert names.count("baseline") == 1
     assert len(second.promoted) == 1
+
+
+def noisy_project(git: Git) -> None:
+    """Make the project's noise as large as what its proposals gain."""
+    make_project(git)
+    code = (git.path / "train.py").read_text()
+    git.write("train.py", code.replace("gauss(0.0, 0.001)", "gauss(0.0, 0.01)"))
+    git("commit", "--quiet", "--all", "-m", "noise")
+
+
+STEPS = [
+    constant("WIDTH", 9, old=8),
+    constant("LR", 0.12, old="0.10"),
+    constant("LR", 0.13, old="0.10"),
+    constant("WIDTH", 10, old=8),
+    constant("STEPS", 110, old=100),
+    constant("STEPS", 90, old=100),
+]
+
+
+def test_the_branch_follows_the_best_code_also_where_it_is_not_better_beyond_noise(
+    repo: Git, tmp_path: Path
+) -> None:
+    noisy_project(repo)
+    result = play(repo, tmp_path, *STEPS, budgets=Budgets(runs=60, failures=20))
+    memory = gitexp.open()
+    posterior = posterior_of(memory, goal_metric(memory, "val_bpb", lower=True))
+    best = [run.hex() for run in posterior.runs_of(posterior.ranking()[0])]
+    start = repo("rev-parse", "main")
+    of_start = [run for run in best if memory.get(run).name == "baseline"]
+    assert result.tip in best or (result.tip == start and of_start)
+    lines = read_lines(journal_path(memory.repository, result.session))
+    claimed = {line.run for line in lines if isinstance(line, Decided) and line.action == "promote"}
+    assert set(result.promoted) - claimed  # it did not wait for certainty
+
+
+def test_the_branch_goes_back_to_where_the_session_started_when_a_person_discards_its_tip(
+    project: Git, tmp_path: Path
+) -> None:
+    def discard(event: Event) -> None:
+        if event.kind == "promoted" and event.iteration == 1:
+            add_remark(gitexp.open().repository, str(event.run), verdict="discard")
+
+    worse = change("fewer steps", "STEPS = 100\n", "STEPS = 10\n")
+    loop = loop_for(project, plan_for(), script(tmp_path, LR, worse), on_event=discard)
+    result = loop.run()
+    assert len(result.promoted) == 1
+    assert result.tip == project("rev-parse", "main") == project("rev-parse", result.branch)
 
 
 def test_a_run_says_which_proposal_session_and_iteration_it_is_of(

@@ -122,6 +122,7 @@ class Running(_Line, frozen=True, tag="run", kw_only=True):
 
     Attributes:
         seed: What GITEXP_SEED is to be; None for the program's own.
+        of: The run whose code it is, where that is run again.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Running(_Line, frozen=True, tag="run", kw_only=True):
     base: str
     tree: str
     seed: int | None = None
+    of: str | None = None
 
 
 def external_id(session: str, step: str) -> str:

@@ -16,7 +16,7 @@ from gitexp.git.read import resolve_tree
 from gitexp.library.library import new_id
 from gitexp.loop.journal import Decided, Outcome, Ran, Running, now
 from gitexp.loop.session import Session
-from gitexp.loop.state import Iteration
+from gitexp.loop.state import BASELINE, Iteration
 from gitexp.records.decision import DecisionFact
 from gitexp.records.library import Lesson
 from gitexp.render.text import number
@@ -82,7 +82,15 @@ def again(session: Session, current: Iteration, decision: DecisionFact) -> Runni
         return None
     base, tree = code
     seed = next_seed(session.memory, session.memory.get(run_id))
-    return Running(at=now(), id=new_id(), iteration=current.number, base=base, tree=tree, seed=seed)
+    return Running(
+        at=now(),
+        id=new_id(),
+        iteration=current.number,
+        base=base,
+        tree=tree,
+        seed=seed,
+        of=run_id,
+    )
 
 
 def _own_code(session: Session, current: Iteration, run_id: str) -> tuple[str, str] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+import msgspec
+
 from gitexp.errors import ConflictError, GitexpError
 from gitexp.git.history import tree_of_commit
 from gitexp.git.read import list_tree
@@ -110,8 +112,8 @@ def _first_run(session: Session, current: Iteration) -> None:
             _run_in(session, cage, step)
 
 
-def _step(current: Iteration, base: str, tree: str, seed: int | None = None) -> Running:
-    return Running(at=now(), id=new_id(), iteration=current.number, base=base, tree=tree, seed=seed)
+def _step(current: Iteration, base: str, tree: str) -> Running:
+    return Running(at=now(), id=new_id(), iteration=current.number, base=base, tree=tree)
 
 
 def _finish(session: Session, current: Iteration) -> None:
@@ -145,7 +147,7 @@ def _open_step(current: Iteration) -> Running | None:
         return intent
     if not ran.cut or current.cuts >= MOST_CUTS:
         return None
-    return _step(current, intent.base, intent.tree, intent.seed)
+    return msgspec.structs.replace(intent, at=now(), id=new_id())
 
 
 def _follow(session: Session, current: Iteration) -> None:

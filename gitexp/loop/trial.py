@@ -9,6 +9,7 @@ one.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import tempfile
@@ -109,24 +110,40 @@ class Trial:
 
     def _said(self) -> dict[str, Any]:
         """Return what is said of the run, whatever its program says of itself."""
-        proposal, seed = self._proposal, self._step.seed
-        name = "baseline" if proposal is None else _short(proposal.title)
+        proposal, seed, again = self._proposal, self._step.seed, self._again
+        if again is not None:
+            name, description, hypothesis = again.name, again.description, again.hypothesis
+        elif proposal is None:
+            name, description, hypothesis = "baseline", None, None
+        else:
+            name, description = _short(proposal.title), proposal.title
+            hypothesis = proposal.hypothesis or None
         return {
             "name": name if seed is None else f"{name}, seed {seed}",
-            "description": None if proposal is None else proposal.title,
-            "hypothesis": (proposal.hypothesis or None) if proposal is not None else None,
+            "description": description,
+            "hypothesis": hypothesis,
             "seed": seed,
         }
 
     def _whose(self) -> dict[str, Any]:
         """Return which session, proposal and run the run belongs to."""
         session, step, proposal = self._session, self._step, self._proposal
+        named = None if proposal is None else proposal.id
+        if self._again is not None:  # perhaps of an earlier proposal, or of none
+            known = self._again.metadata
+            named = known.get("proposal") if isinstance(known, dict) else None
         metadata = {"session": session.id, "iteration": step.iteration}
         return {
-            "metadata": metadata | ({} if proposal is None else {"proposal": proposal.id}),
+            "metadata": metadata | ({} if named is None else {"proposal": named}),
             "parent": step.base if step.base in session.state.kept else None,
             "external_id": external_id(session.id, step.id),
         }
+
+    @functools.cached_property
+    def _again(self) -> Run | None:
+        """The run whose code is run again."""
+        of = self._step.of
+        return None if of is None else self._session.memory.get(of)
 
     @property
     def _proposal(self) -> Proposal | None:
