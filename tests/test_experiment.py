@@ -17,6 +17,7 @@ import pytest
 
 import gitexp
 from gitexp import Experiment, GitexpWarning, Memory
+from gitexp.agents.memory import AgentMemory
 from gitexp.errors import (
     GitexpError,
     NoRepositoryError,
@@ -486,7 +487,8 @@ def test_importing_the_package_is_free() -> None:
     )
     assert loaded == "[]\n"
     assert set(gitexp.__all__) <= set(dir(gitexp))
-    assert gitexp.open == Memory.open
+    assert gitexp.open == AgentMemory.open
+    assert issubclass(AgentMemory, Memory)
     with pytest.raises(AttributeError):
         _ = gitexp.nothing
 

