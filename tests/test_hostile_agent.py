@@ -275,7 +275,7 @@ def test_a_faked_summary_is_never_a_result(project: Git, tmp_path: Path, sandbox
         assert run.error is not None
         assert run.error.type == said
         assert run.value("val_bpb") in (None, 1.165), name
-        assert run.id not in played.result.promoted
+        assert run.id not in played.result.kept
     assert played.runs["summary"].value("claimed_val_bpb") == 0.000001
     assert played.runs["WIDTH 16"].value("val_bpb") == 1.1025
     assert Users(project) == before

@@ -69,11 +69,11 @@ def test_a_session_keeps_what_is_better_and_drops_the_rest(project: Git, tmp_pat
     assert result.reason == "exhausted"
     assert result.error is None
     memory = gitexp.open()
-    kept = [memory.get(run).name for run in result.promoted]
+    kept = [memory.get(run).name for run in result.kept]
     assert kept == ["LR 0.2", "WIDTH 16", "LR 0.3"]
     assert result.proposals == 4
     assert result.best is not None
-    assert memory.get("best:val_bpb").id == result.best[0] == result.promoted[-1]
+    assert memory.get("best:val_bpb").id == result.best[0] == result.kept[-1]
     assert len(memory.runs()) == len(result.runs) + 4
     assert Users(project) == before
     assert worktrees(project) == []
@@ -83,9 +83,9 @@ def test_a_session_keeps_what_is_better_and_drops_the_rest(project: Git, tmp_pat
 def test_the_branch_is_the_history_of_what_was_kept(project: Git, tmp_path: Path) -> None:
     result = play(project, tmp_path, LR, WORSE, WIDTH)
     history = project("rev-list", result.branch).split("\n")
-    assert history[: len(result.promoted)] == list(reversed(result.promoted))
-    assert history[len(result.promoted)] == project("rev-parse", "main")
-    assert result.tip == result.promoted[-1]
+    assert history[: len(result.kept)] == list(reversed(result.kept))
+    assert history[len(result.kept)] == project("rev-parse", "main")
+    assert result.tip == result.kept[-1]
     code = project("show", f"{result.branch}:train.py")
     assert "LR = 0.2" in code
     assert "WIDTH = 16" in code
@@ -108,7 +108,7 @@ def test_the_baseline_is_run_once_and_again_when_a_proposal_needs_to_know_its_no
         assert ("proposal" in run.metadata) is not of_baseline  # its code is not the proposal's
         assert run.seed is not None
     assert any(run.name.startswith("baseline") for run in again)
-    assert result.promoted == (result.runs[0],)
+    assert result.kept == (result.runs[0],)
 
 
 def test_code_that_was_run_before_needs_no_baseline(repo: Git, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_code_that_was_run_before_needs_no_baseline(repo: Git, tmp_path: Path) -
     second = play(repo, tmp_path, LR)
     names = [gitexp.open().get(run).name for run in (*first.runs, *second.runs)]
     assert names.count("baseline") == 1
-    assert len(second.promoted) == 1
+    assert len(second.kept) == 1
 
 
 def noisy_project(git: Git) -> None:
@@ -151,20 +151,20 @@ def test_the_branch_follows_the_best_code_also_where_it_is_not_better_beyond_noi
     assert result.tip in best or (result.tip == start and of_start)
     lines = read_lines(journal_path(memory.repository, result.session))
     claimed = {line.run for line in lines if isinstance(line, Decided) and line.action == "promote"}
-    assert set(result.promoted) - claimed  # it did not wait for certainty
+    assert set(result.kept) - claimed  # it did not wait for certainty
 
 
 def test_the_branch_goes_back_to_where_the_session_started_when_a_person_discards_its_tip(
     project: Git, tmp_path: Path
 ) -> None:
     def discard(event: Event) -> None:
-        if event.kind == "promoted" and event.iteration == 1:
+        if event.kind == "kept" and event.iteration == 1:
             add_remark(gitexp.open().repository, str(event.run), verdict="discard")
 
     worse = change("fewer steps", "STEPS = 100\n", "STEPS = 10\n")
     loop = loop_for(project, plan_for(), script(tmp_path, LR, worse), on_event=discard)
     result = loop.run()
-    assert len(result.promoted) == 1
+    assert len(result.kept) == 1
     assert result.tip == project("rev-parse", "main") == project("rev-parse", result.branch)
 
 
@@ -225,7 +225,7 @@ def test_a_crash_is_a_run_and_a_lesson_and_its_reason_is_in_the_next_prompt(
     run = run_named(gitexp.open(), "a mistake")
     assert run.status == "crashed"
     assert result.failed == 1
-    assert len(result.promoted) == 1
+    assert len(result.kept) == 1
     assert "ZeroDivisionError" in speaker.requests[1].prompt
     lessons = [lesson.text for lesson in library_of(project).lessons()]
     assert lessons[0].startswith("a mistake: The run crashed in the project's own code.")
@@ -305,7 +305,7 @@ def test_what_the_evaluation_names_is_protected_without_being_said(
         project, tmp_path, cheat, allow=(), protect=(), evaluate=("python", "evaluate.py")
     )
     assert result.invalid == 1
-    assert result.promoted == ()
+    assert result.kept == ()
     assert project("rev-parse", f"{result.tip}:evaluate.py") == project(
         "rev-parse", "main:evaluate.py"
     )
@@ -332,7 +332,7 @@ def test_the_goal_of_the_plan_counts_whatever_is_set(project: Git, tmp_path: Pat
     run = run_named(gitexp.open(), "LR 0.2")
     assert run.decision is not None
     assert (run.decision.metric, run.decision.goal) == ("val_bpb", "min")
-    assert len(result.promoted) == 1
+    assert len(result.kept) == 1
     assert Users(project) == before
 
 
@@ -351,7 +351,7 @@ def test_a_branch_that_somebody_moved_stops_the_session(project: Git, tmp_path: 
     assert "exp/mine names" in result.error.message
     assert project("rev-parse", "exp/mine") == other
     assert run_named(gitexp.open(), "LR 0.2").status == "finished"
-    assert result.promoted == ()
+    assert result.kept == ()
 
 
 def test_a_branch_that_is_checked_out_is_not_moved(project: Git, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_a_session_goes_on_from_a_branch_that_is_there(project: Git, tmp_path: P
     first = play(project, tmp_path, LR)
     second = play(project, tmp_path, BETTER_LR, branch=first.branch)
     assert second.branch == first.branch
-    assert project("rev-parse", f"{second.promoted[0]}^") == first.promoted[0]
+    assert project("rev-parse", f"{second.kept[0]}^") == first.kept[0]
 
 
 def test_code_of_others_is_not_run_again_by_itself(repo: Git, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_loop_works_in_an_unmodified_autoresearch_project(repo: Git, tmp_pat
     forbidden = change("an easier evaluation", "return 1.0", "return 0.1", path="prepare.py")
     result = loop_for(repo, plan, script(tmp_path, better, worse, forbidden)).run()
     memory = gitexp.open()
-    assert [memory.get(run).name for run in result.promoted] == ["a higher learning rate"]
+    assert [memory.get(run).name for run in result.kept] == ["a higher learning rate"]
     assert result.invalid == 1
     run = memory.get(result.runs[0])
     assert run.metrics["num_steps"].last == 953

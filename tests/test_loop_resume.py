@@ -22,7 +22,7 @@ from gitexp.loop.journal import (
     Asking,
     Decided,
     Line,
-    Promoting,
+    Moving,
     Ran,
     Running,
     SessionJournal,
@@ -90,7 +90,7 @@ def lines_of(git: Git, session: str) -> list[Line]:
 
 
 LINES = 11
-"""session, sitting, ask, answer, proposal, run, ran, decision, promote, promoted, done"""
+"""session, sitting, ask, answer, proposal, run, ran, decision, move, moved, done"""
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_a_session_that_died_at_a_line_of_its_journal_comes_to_the_same_end(
     run_and_die(loop, number, after=after)
     result = resumed(project, loop.session, speaker()).run()
     assert result.reason == "runs"
-    assert len(result.promoted) == 1
-    assert result.runs == result.promoted
+    assert len(result.kept) == 1
+    assert result.runs == result.kept
     assert len(gitexp.open().runs()) == 5
-    assert project("rev-parse", result.branch) == result.promoted[0]
+    assert project("rev-parse", result.branch) == result.kept[0]
     library = library_of(project)
     assert len([each for each in library.proposals() if each.outcome is None]) == 1
     lines = lines_of(project, loop.session)
@@ -140,7 +140,7 @@ def test_an_answer_that_was_paid_for_is_not_asked_for_again(project: Git, tmp_pa
     second = speaker()
     result = resumed(project, loop.session, second, budgets=Budgets(runs=1)).run()
     assert second.requests == []
-    assert len(result.promoted) == 1
+    assert len(result.kept) == 1
 
 
 def test_a_proposal_whose_code_was_pruned_meanwhile_is_given_up(
@@ -317,7 +317,7 @@ def test_the_journal_has_an_intent_before_each_effect(project: Git, tmp_path: Pa
     kinds = [type(line) for line in lines]
     for intent, effect in ((Asking, Answered), (Running, Ran)):
         assert kinds.index(intent) < kinds.index(effect)
-    assert kinds.index(Decided) < kinds.index(Promoting)
+    assert kinds.index(Decided) < kinds.index(Moving)
 
 
 def test_a_signal_between_two_steps_waits_and_a_second_one_does_not(

@@ -99,7 +99,7 @@ def status_line(event: Event, passed: float) -> str:
 
 def result_lines(result: LoopResult) -> list[str]:
     """Return what came of a session, fit for a terminal after `safe`."""
-    counts = f"{_counted(result.proposals, 'proposal')}: {len(result.promoted)} kept"
+    counts = f"{_counted(result.proposals, 'proposal')}: {len(result.kept)} kept"
     counts += f", {result.blocked} blocked" if result.blocked else ""
     counts += f", {result.invalid} not applied" if result.invalid else ""
     runs = f"{_counted(len(result.runs), 'run')}, {result.failed} without a value"
@@ -109,7 +109,7 @@ def result_lines(result: LoopResult) -> list[str]:
         best = f"{number(result.best[1])}{first}, run {short(result.best[0])}"
         lines.append(f"best {result.metric}: {best}")
     branch = f"branch {result.branch} is {short(result.tip)}"
-    lines.append(branch if result.promoted else f"{branch}: nothing was promoted")
+    lines.append(branch if result.kept else f"{branch}: nothing was kept")
     if result.reason != "exhausted":
         lines.append(f"go on with: git exp loop --resume {result.session}")
     return lines
@@ -152,7 +152,7 @@ def result_json(result: LoopResult) -> dict[str, Any]:
         "invalid": result.invalid,
         "runs": list(result.runs),
         "failed": result.failed,
-        "promoted": list(result.promoted),
+        "kept": list(result.kept),
         **{name: value for name, value in optional.items() if value is not None},
         "spent": spent,
     }

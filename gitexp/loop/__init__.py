@@ -1,1 +1,1 @@
-"""The loop: propose, guard, run, decide, promote, again (docs/loop.md)."""
+"""The loop: propose, guard, run, decide, keep or drop, again (docs/loop.md)."""

@@ -22,6 +22,7 @@ from gitexp.errors import GitexpError
 from gitexp.git.repository import Repository
 from gitexp.library.library import Library
 from gitexp.loop.ask import MOST_SECONDS
+from gitexp.loop.branch import branch_of, start_of, tip_of
 from gitexp.loop.budget import Spent, fits_money
 from gitexp.loop.cage.sandbox import Sandbox, find_sandbox, sandbox_sentence
 from gitexp.loop.journal import (
@@ -36,7 +37,6 @@ from gitexp.loop.journal import (
 )
 from gitexp.loop.plan import Budgets, LoopPlan, require_budgets, require_valid
 from gitexp.loop.progress import LoopResult, OnEvent
-from gitexp.loop.promote import branch_of, start_of, tip_of
 from gitexp.loop.prompt import Prompt
 from gitexp.loop.propose import preview
 from gitexp.loop.session import Price, Session, Stop, beating, judged_by
@@ -266,7 +266,7 @@ def result_of(repository: Repository, state: State, stop: Stop) -> LoopResult:
         invalid=state.invalid,
         runs=tuple(ran.run for ran in state.runs),
         failed=sum(ran.value is None for ran in state.runs),
-        promoted=tuple(state.kept),
+        kept=tuple(state.kept),
         metric=opened.plan.metric,
         lower=opened.plan.lower,
         first=baseline,

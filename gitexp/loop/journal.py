@@ -169,7 +169,7 @@ class Decided(_Line, frozen=True, tag="decision", kw_only=True):
     summary: str
 
 
-class Promoting(_Line, frozen=True, tag="promote", kw_only=True):
+class Moving(_Line, frozen=True, tag="move", kw_only=True):
     """Intent: the branch moves from a commit to a run."""
 
     iteration: int
@@ -177,7 +177,7 @@ class Promoting(_Line, frozen=True, tag="promote", kw_only=True):
     run: str
 
 
-class Promoted(_Line, frozen=True, tag="promoted", kw_only=True):
+class Moved(_Line, frozen=True, tag="moved", kw_only=True):
     """The branch names the run."""
 
     iteration: int
@@ -216,8 +216,8 @@ Line = (
     | Running
     | Ran
     | Decided
-    | Promoting
-    | Promoted
+    | Moving
+    | Moved
     | Done
     | Ended
 )

@@ -138,7 +138,7 @@ def outcome_of(current: Iteration) -> Outcome:
     candidate = current.candidate
     if candidate is None or candidate.value is None:
         return "failed"
-    moved = current.promoting if current.promoted else None
+    moved = current.moving if current.moved else None
     return "kept" if moved is not None and moved.run == candidate.run else "dropped"
 
 

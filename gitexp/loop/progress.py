@@ -20,7 +20,7 @@ EventKind = Literal[
     "run",
     "ran",
     "decision",
-    "promoted",
+    "kept",
     "warning",
     "end",
 ]
@@ -84,7 +84,7 @@ class LoopResult:
             them could not be applied.
         runs: Ids of all runs, in their order.
         failed: How many of them gave no value.
-        promoted: Ids of the runs that the branch was moved to.
+        kept: Ids of the runs that the branch was moved to.
         metric: Which metric counts; `lower` is better or not.
         first: Value of the code that the session started from.
         best: Id of the run with the best value, and the value.
@@ -102,7 +102,7 @@ class LoopResult:
     invalid: int
     runs: tuple[str, ...]
     failed: int
-    promoted: tuple[str, ...]
+    kept: tuple[str, ...]
     metric: str
     lower: bool
     first: float | None

@@ -15,9 +15,9 @@ from gitexp.loop.journal import (
     Done,
     Ended,
     Line,
+    Moved,
+    Moving,
     Opened,
-    Promoted,
-    Promoting,
     Proposed,
     Ran,
     Running,
@@ -46,7 +46,7 @@ class Iteration:
         id: Of the proposal; None before anybody is asked for it.
         answer: The text that has not become a proposal yet.
         trials: In their order.
-        promoting: The branch is to move.
+        moving: The branch is to move.
     """
 
     number: int
@@ -56,8 +56,8 @@ class Iteration:
     proposed: Proposed | None = None
     trials: list[Trial] = field(default_factory=list)
     decided: Decided | None = None
-    promoting: Promoting | None = None
-    promoted: bool = False
+    moving: Moving | None = None
+    moved: bool = False
 
     @property
     def candidate(self) -> Ran | None:
@@ -82,7 +82,7 @@ class State:
         asking: A call of which nobody knows yet what came of it.
         answers: How many answers there were, usable or not.
         runs: All that are over, in their order.
-        promoted: Commits that the branch was moved to, the latest last.
+        moved: Commits that the branch was moved to, the latest last.
         blocked: How many proposals the guard stopped; `invalid`: could not be applied.
         said: Sentences for the next prompt, the latest last.
         ended: Why the last sitting ended; None where it was killed, or goes on.
@@ -104,7 +104,7 @@ class State:
         self.asking: Asking | None = None
         self.answers = 0
         self.runs: list[Ran] = []
-        self.promoted: list[str] = []
+        self.moved: list[str] = []
         self.proposals = self.blocked = self.invalid = 0
         self.said: list[str] = []
         self.ended: Ended | None = None
@@ -116,13 +116,13 @@ class State:
     @property
     def tip(self) -> str:
         """Commit that the branch names, if nobody else moved it."""
-        return self.promoted[-1] if self.promoted else self.opened.start
+        return self.moved[-1] if self.moved else self.opened.start
 
     @property
     def kept(self) -> list[str]:
         """Ids of the runs that the branch was moved to, each once."""
-        moved = dict.fromkeys(self.promoted)
-        return [commit for commit in moved if commit != self.opened.start]
+        commits = dict.fromkeys(self.moved)
+        return [commit for commit in commits if commit != self.opened.start]
 
     def spent(self, now: float) -> Spent:
         """Return what was taken until now, seconds since 1970."""
@@ -161,16 +161,16 @@ class State:
             case _:
                 self._acted(line)
 
-    def _acted(self, line: Decided | Promoting | Promoted | Done) -> None:
+    def _acted(self, line: Decided | Moving | Moved | Done) -> None:
         current = self.iteration(line.iteration)
         match line:
             case Decided():
                 current.decided = line
-            case Promoting():
-                current.promoting = line
-            case Promoted():
-                current.promoted = True
-                self.promoted.append(line.run)
+            case Moving():
+                current.moving = line
+            case Moved():
+                current.moved = True
+                self.moved.append(line.run)
             case Done():
                 self._done(line)
 

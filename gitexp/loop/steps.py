@@ -10,9 +10,10 @@ from gitexp.errors import ConflictError, GitexpError
 from gitexp.git.history import tree_of_commit
 from gitexp.git.read import list_tree
 from gitexp.library.library import new_id
+from gitexp.loop.branch import make_branch, move_branch
 from gitexp.loop.budget import sentence
 from gitexp.loop.cage.worktree import Cage, caged
-from gitexp.loop.journal import Done, Promoted, Promoting, Ran, Running, now
+from gitexp.loop.journal import Done, Moved, Moving, Ran, Running, now
 from gitexp.loop.judge import (
     MOST_CUTS,
     again,
@@ -22,7 +23,6 @@ from gitexp.loop.judge import (
     outcome_of,
     run_of_commit,
 )
-from gitexp.loop.promote import make_branch, move_branch
 from gitexp.loop.prompt import limits_of
 from gitexp.loop.propose import propose
 from gitexp.loop.recovery import recover_session
@@ -56,10 +56,10 @@ def _require_branch(session: Session) -> None:
     """
     state = session.state
     branch, tip = state.opened.branch, state.tip
-    if state.current is not None and state.current.promoting is not None:
+    if state.current is not None and state.current.moving is not None:
         return  # it is on its way, and looked at there
     try:
-        if state.promoted:
+        if state.moved:
             move_branch(session.repository, branch, tip, tip)
         else:
             make_branch(session.repository, branch, tip)
@@ -122,15 +122,15 @@ def _finish(session: Session, current: Iteration) -> None:
         _run(session, step)
     candidate = current.candidate
     decision: DecisionFact | None = None
-    if candidate is not None and current.promoting is not None:
+    if candidate is not None and current.moving is not None:
         decision = session.memory.get(candidate.run).decision
-    while candidate is not None and not current.promoting:
+    while candidate is not None and not current.moving:
         decision = conclude(session, candidate)
         step = None if decision is None else again(session, current, decision)
         if step is None:
             break
         _run(session, step)
-    if candidate is not None and not current.promoted:
+    if candidate is not None and not current.moved:
         _follow(session, current)
     _done(session, current, decision)
 
@@ -156,21 +156,21 @@ def _follow(session: Session, current: Iteration) -> None:
     Raises:
         Stop: Somebody else moved it, or has it checked out.
     """
-    if current.promoting is None:
+    if current.moving is None:
         commit = leader(session)
         if commit is None:
             return
         old = session.state.tip
-        session.write(Promoting(at=now(), iteration=current.number, old=old, run=commit))
-    intent = current.promoting
+        session.write(Moving(at=now(), iteration=current.number, old=old, run=commit))
+    intent = current.moving
     if intent is None:
         return
     try:
         move_branch(session.repository, session.state.opened.branch, intent.old, intent.run)
     except GitexpError as error:
         raise Stop("moved", error.message, error) from error
-    session.write(Promoted(at=now(), iteration=current.number, run=intent.run))
-    session.tell("promoted", f"{session.state.opened.branch} is {intent.run[:12]}", intent.run)
+    session.write(Moved(at=now(), iteration=current.number, run=intent.run))
+    session.tell("kept", f"{session.state.opened.branch} is {intent.run[:12]}", intent.run)
 
 
 def _done(session: Session, current: Iteration, decision: DecisionFact | None) -> None:

@@ -1,4 +1,4 @@
-"""Run the cycle of an experiment by itself: propose, guard, run, decide, promote or drop, again.
+"""Run the cycle of an experiment by itself: propose, guard, run, decide, keep or drop, again.
 
 Who proposes is a model behind an OpenAI-compatible endpoint (--model), a coding agent on the
 command line (--agent) or a script (--script). Each proposal is applied in a worktree of its own,
@@ -24,10 +24,10 @@ from gitexp.cli.loop_options import add_options, budgets_of, plan_of, provider_o
 from gitexp.cli.loop_status import Watcher, result_json, result_lines
 from gitexp.cli.output import print_error, print_hint
 from gitexp.errors import GitexpError, UsageError
+from gitexp.loop.branch import branch_of
 from gitexp.loop.cycle import Loop, read_session
 from gitexp.loop.journal import is_open, journal_path, now, sessions
 from gitexp.loop.progress import LoopResult
-from gitexp.loop.promote import branch_of
 from gitexp.render.text import number, safe
 from gitexp.summary import parse_summary
 
