@@ -84,8 +84,7 @@ def run_command(
         environment: All variables of the command.
         budget_s: Seconds after which the group gets SIGTERM.
         grace_s: Seconds from there to SIGKILL.
-        log_head_bytes: How much of the beginning of the output is kept.
-        log_tail_bytes: How much of its end is kept.
+        log_head_bytes: How much of the beginning is kept; `log_tail_bytes` of the end.
         stdin: Descriptor that the command reads from; our standard input by default.
         stdout: Descriptor that standard output is passed on to.
         stderr: Descriptor that standard error is passed on to.

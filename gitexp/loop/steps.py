@@ -170,7 +170,8 @@ def _follow(session: Session, current: Iteration) -> None:
     except GitexpError as error:
         raise Stop("moved", error.message, error) from error
     session.write(Moved(at=now(), iteration=current.number, run=intent.run))
-    session.tell("kept", f"{session.state.opened.branch} is {intent.run[:12]}", intent.run)
+    branch = session.state.opened.branch
+    session.tell("kept", f"{intent.run[:12]} is the best so far: {branch} is there now", intent.run)
 
 
 def _done(session: Session, current: Iteration, decision: DecisionFact | None) -> None:
