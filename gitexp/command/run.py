@@ -84,7 +84,8 @@ def run_command(
         environment: All variables of the command.
         budget_s: Seconds after which the group gets SIGTERM.
         grace_s: Seconds from there to SIGKILL.
-        log_head_bytes: How much of the beginning is kept; `log_tail_bytes` of the end.
+        log_head_bytes: How much of the beginning of the output is kept.
+        log_tail_bytes: How much of its end is kept.
         stdin: Descriptor that the command reads from; our standard input by default.
         stdout: Descriptor that standard output is passed on to.
         stderr: Descriptor that standard error is passed on to.
@@ -112,11 +113,10 @@ def run_command(
         if budget_s is not None:
             child.deadline = started + budget_s
         _Loop(child, channels, record, signals).run()
-    exit_code, status = process.returncode, child.status
+    exit_code, status, seconds = process.returncode, child.status, time.monotonic() - started
     if exit_code == -signal.SIGINT and status == "exited":
         status = "interrupted"  # by a Ctrl-C that went to the command directly
-    duration_s = time.monotonic() - started
-    return CommandResult(exit_code, status, duration_s, record.tail, record.size)
+    return CommandResult(exit_code, status, seconds, record.tail, record.size)
 
 
 def _start(
