@@ -36,6 +36,8 @@ class Watcher:
         """Show an event."""
         with self._lock:
             self._event, self._since = event, time.monotonic()
+            if event.kind == "end":
+                return  # the result says so
             if not self._live:
                 sys.stderr.write(f"{line_of(event)}\n")
             elif event.kind not in _PASSING:
@@ -70,9 +72,9 @@ class Watcher:
 
 def line_of(event: Event) -> str:
     """Return an event as a line, fit for a terminal."""
-    where = f"[{event.iteration}] " if event.kind not in ("session", "end") else ""
+    where = f"[{event.iteration}] " if event.kind != "session" else ""
     run = "" if event.run is None else f"{short(event.run)} "
-    kind = "" if event.kind in ("session", "end") else f"{event.kind}: "
+    kind = "" if event.kind == "session" else f"{event.kind}: "
     return f"{where}{kind}{run}{safe(event.text)}"
 
 

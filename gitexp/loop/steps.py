@@ -171,7 +171,7 @@ def _follow(session: Session, current: Iteration) -> None:
         raise Stop("moved", error.message, error) from error
     session.write(Moved(at=now(), iteration=current.number, run=intent.run))
     branch = session.state.opened.branch
-    session.tell("kept", f"{intent.run[:12]} is the best so far: {branch} is there now", intent.run)
+    session.tell("kept", f"the best so far; {branch} is there now", intent.run)
 
 
 def _done(session: Session, current: Iteration, decision: DecisionFact | None) -> None:
