@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.pair import Pair
 from tests.support import Git
+
+# A shell starts what runs in its background with interrupts ignored, and so would be all children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KEPT = ("PATH", "LANG", "TMPDIR", "PYTHONPATH", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST")
 

@@ -20,7 +20,7 @@ from gitexp.git.read import changed_entries, list_tree
 from gitexp.git.repository import Repository
 from gitexp.git.status import display_path
 from gitexp.git.write import write_error
-from gitexp.loop.cage import guardian, outside
+from gitexp.loop.cage import outside
 from gitexp.loop.cage.administration import Administration
 from gitexp.loop.cage.borrowed import Borrowed
 from gitexp.loop.cage.content import Breach, Content
@@ -44,6 +44,9 @@ __all__ = ["Breach", "Cage", "Limits", "caged"]
 
 _OUTER = ("GITEXP_RUN", "GITEXP_GIT_DIR")
 """An experiment of the loop is a run of its own, in whatever run the loop itself goes on."""
+
+_PACKAGE = Path(__file__).parents[2]
+"""gitexp itself, which trainings may import: it may stand where a sandbox hides everything."""
 
 _MOST_BREACHES = 50
 """More are summed up: what a step leaves behind must not fill the journal."""
@@ -146,7 +149,7 @@ class Cage:
                 self._user.common_dir,
                 Path.home(),
                 *(() if top is None else (top,)),
-                *(Path(place) for place in (sys.prefix, sys.base_prefix, guardian.__file__)),
+                *(Path(place) for place in (sys.prefix, sys.base_prefix, _PACKAGE)),
             ),
             homes=(Path.home(), *(() if top is None else (top,))),
             shown=tuple(Path(target) for target in self._links.values()),
