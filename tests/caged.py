@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,8 @@ from gitexp.loop.cage.worktree import Cage, caged
 from tests.support import Git
 
 SANDBOX = find_sandbox()
-SESSION = "0123456789abcdef"
+SESSION = secrets.token_hex(8)
+"""Another one in each process: whoever ends the processes of a session ends all of its name."""
 
 needs_sandbox = pytest.mark.skipif(SANDBOX is None, reason="bubblewrap does not work here")
 both_ways = pytest.mark.parametrize(

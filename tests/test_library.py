@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -487,12 +488,12 @@ def index(repo: Git) -> Path:
 
 
 def _other_version(path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version = 99")
 
 
 def _other_table(path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TRIGGER t AFTER INSERT ON line BEGIN DELETE FROM line; END")
 
 
@@ -528,7 +529,7 @@ def test_an_index_that_is_damaged_or_foreign_is_made_anew(
 def test_damage_while_it_is_open_is_noticed(repo: Git, library: Library) -> None:
     library.add([*one_of_each(), *whole_paper(of=OTHER)], local())
     before = everything(library)
-    with sqlite3.connect(index(repo)) as db:
+    with closing(sqlite3.connect(index(repo))) as db, db:
         db.execute("UPDATE line SET raw = x'00'")
     assert everything(library) == before
 

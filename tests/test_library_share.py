@@ -7,6 +7,7 @@ import random
 import sqlite3
 import string
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -355,7 +356,7 @@ def test_reindex_makes_the_index_of_the_library_anew(repo: Git, server: Reposito
     assert Library(server).papers()
     index = repo.path / ".git" / "exprag" / "library.sqlite"
     before = index.stat().st_ino, index.read_bytes()
-    with sqlite3.connect(index) as db:
+    with closing(sqlite3.connect(index)) as db, db:
         db.execute("DELETE FROM passage")
     assert Library(server).chunks(PAPER) == []
     gitexp("reindex", cwd=repo.path)
@@ -378,7 +379,7 @@ def test_an_index_that_is_not_what_the_shards_say_is_found_and_made_anew(
     add_lines(server, one_of_each())
     assert Library(server).papers()
     assert findings() == []
-    with sqlite3.connect(repo.path / ".git" / "exprag" / "library.sqlite") as db:
+    with closing(sqlite3.connect(repo.path / ".git" / "exprag" / "library.sqlite")) as db, db:
         db.execute(change)
     (finding,) = findings()
     assert finding.message == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from gitexp.loop.cage.processes import MARK, alive, end_marked, guarded, marked,
 from tests.caged import FLEE, is_alive, needs_proc, soon
 
 pytestmark = needs_proc
+
+MINE, THEIRS, INNER = (secrets.token_hex(8) for _ in range(3))
 SLEEP = "import time; time.sleep(600)"
 
 
@@ -25,11 +28,11 @@ def here(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "here"
     folder.mkdir()
     yield folder
-    end_marked("mine")
+    end_marked(MINE)
 
 
 def start(
-    code: str, here: Path, *before: str, mark: str = "mine", group: int | None = 0
+    code: str, here: Path, *before: str, mark: str = MINE, group: int | None = 0
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*before, sys.executable, "-S", "-c", code],
@@ -49,21 +52,21 @@ def daemon(here: Path) -> int:
 def test_a_daemon_with_the_mark_is_ended(here: Path) -> None:
     start(f"{FLEE}\nflee(dict(os.environ))", here).wait()
     number = daemon(here)
-    assert alive("mine") == [number]
-    assert end_marked("mine") == 1
+    assert alive(MINE) == [number]
+    assert end_marked(MINE) == 1
     assert not is_alive(number)
-    assert alive("mine") == []
+    assert alive(MINE) == []
 
 
 def test_only_the_sessions_own_are_ended(here: Path) -> None:
-    other = start(SLEEP, here, mark="theirs")
-    nested = start(SLEEP, here, mark=marked({MARK: "mine"}, "inner"))
+    other = start(SLEEP, here, mark=THEIRS)
+    nested = start(SLEEP, here, mark=marked({MARK: MINE}, INNER))
     try:
-        assert end_marked("inner") == 1
+        assert end_marked(INNER) == 1
         assert nested.wait() == -signal.SIGKILL
-        assert end_marked("min") == end_marked("ine") == end_marked("mine") == 0
+        assert end_marked(MINE[:-1]) == end_marked(MINE[1:]) == end_marked(MINE) == 0
         assert is_alive(other.pid)
-        assert end_marked("theirs") == 1
+        assert end_marked(THEIRS) == 1
     finally:
         other.kill()
         other.wait()
@@ -85,7 +88,7 @@ def test_stopped_and_deaf_processes_and_whole_families_are_ended(here: Path) -> 
     )
     process = start(deaf, here)
     assert soon(lambda: len(list(here.iterdir())) == 8)
-    assert end_marked("mine") == 8
+    assert end_marked(MINE) == 8
     assert process.wait() == -signal.SIGKILL
     assert not any(is_alive(int(path.name)) for path in here.iterdir())
 
@@ -101,9 +104,9 @@ def test_what_forks_all_the_time_is_ended(here: Path) -> None:
     )
     start(code, here).wait()
     assert soon((here / "going").exists)
-    end_marked("mine")
+    end_marked(MINE)
     time.sleep(0.1)
-    assert alive("mine") == []
+    assert alive(MINE) == []
 
 
 # The guardian
@@ -199,5 +202,5 @@ def test_descendants_are_found_by_their_parents(here: Path) -> None:
     family = {int(path.name) for path in here.iterdir()}
     assert family <= set(guardian.descendants(os.getpid()))
     assert set(guardian.descendants(process.pid)) == family - {process.pid}
-    end_marked("mine")
+    end_marked(MINE)
     process.wait()
