@@ -360,6 +360,27 @@ def test_words_identifiers_and_decimals_find_their_passage(
     assert all(passage.score > 0 for passage in found)
 
 
+@pytest.mark.parametrize(
+    ("query", "first", "among"),
+    [
+        ("less memory for the kv cache", "mla", {"mqa", "gqa"}),
+        ("positional encoding", "nope", {"rope", "alibi"}),
+        ("a better way to average weights", "weight-averaging", set()),
+        ("optimizer for matrices", "muon", {"shampoo"}),
+    ],
+)
+def test_methods_are_found_by_what_they_are_for(
+    library: Library, query: str, first: str, among: set[str]
+) -> None:
+    found = [match.slug for match in library.search_methods(query, 6)]
+    assert found[0] == first
+    assert among <= set(found)
+
+
+def test_a_question_of_small_words_alone_is_asked_as_it_is(library: Library) -> None:
+    assert library.search_methods("better than the")
+
+
 def test_a_decimal_is_one_word(library: Library) -> None:
     library.add(whole_paper(), local())
     assert library.search_passages("0.4") == []

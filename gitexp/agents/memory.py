@@ -4,9 +4,9 @@
 first asked for::
 
     memory = gitexp.open()
-    for suggestion in memory.methods.search("cheaper attention"):
+    for suggestion in memory.methods.search("smaller kv cache"):
         print(suggestion.method.name, suggestion.evidence.runs, suggestion.risk)
-    print(memory.context(tokens=1_000, methods="cheaper attention").text)
+    print(memory.context(tokens=1_000, methods="smaller kv cache").text)
 """
 
 from __future__ import annotations

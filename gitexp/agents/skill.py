@@ -174,7 +174,7 @@ What could help, where does it come from, and what came of it here? A library of
 papers is there from the start; `papers add` and `methods add` put more into it.
 
 ```sh
-git exp methods search "cheaper attention" -n 3
+git exp methods search "smaller kv cache" -n 3
 git exp methods show swiglu
 git exp methods next
 git exp papers search "learning rate schedule"

@@ -16,7 +16,7 @@ import zlib
 
 from gitexp.query.text import TOKENIZE
 
-VERSION = 1
+VERSION = 2
 """Of these tables and of what is put into them. An index of another version is made anew."""
 
 _TABLES = """
@@ -62,7 +62,7 @@ CREATE TABLE trigram (
 """
 
 PASSAGE_WEIGHTS = (3.0, 2.0, 3.0, 1.0, 0.5)
-METHOD_WEIGHTS = (6.0, 2.0, 4.0, 2.0, 1.0, 0.5)
+METHOD_WEIGHTS = (6.0, 6.0, 4.0, 2.0, 1.0, 0.5)
 """What a word counts in each column of the full-text tables, in their order."""
 
 

@@ -1,10 +1,12 @@
 """Search passages and methods: BM25 of FTS5 over words, and identifiers that are like a word.
 
 A question is its words, and for each compound (``QK-norm``, ``RMSNorm``) its parts in a row; a
-passage that has any of them is found, and ranked by BM25 with a weight for each column. To that
+passage that has any of them is found, and ranked by BM25 with a weight for each column. A longer
+word is found in its other forms as well (``positional``, ``position``), by its beginning. To that
 comes half of the score for identifiers that are like one of its rarer words
-(`gitexp.library.identifiers`). A word that a quarter of all passages have tells little of any one,
-and costs the most: it is left out where others remain.
+(`gitexp.library.identifiers`). What tells little is left out where other words remain: words that
+say nothing of a subject, and of many passages a word that a quarter of them have, which also costs
+the most.
 """
 
 from __future__ import annotations
@@ -26,8 +28,16 @@ _COMMON = 0.25
 _OFTEN = 0.01
 """A word that more passages have finds enough, without identifiers that are like it."""
 
-_MANY = 30
+_MANY = 1_000
 """So many passages, or methods, can have common words."""
+_LONG = 7
+"""Letters from which on a word has other forms, which differ in its last ones (`_ENDING`)."""
+_ENDING = 3
+_EMPTY = frozenset(
+    """a an and are as at better by cheaper faster for from good how in is it less make more my of
+    on or our than that the this to try use using what which with without""".split()  # noqa: SIM905
+)
+"""Words that say nothing of a subject: small ones, and wishes."""
 _MIN_LETTERS = 4
 """Of a word that identifiers can be like."""
 
@@ -76,7 +86,8 @@ def understand(
     found = list(dict.fromkeys(asked.words))[:MAX_WORDS]
     rows = [" ".join(pieces) for pieces in asked.parts[:MAX_WORDS]]
     frequencies = _frequencies(db, table, found)
-    telling = [word for word in found if frequencies[word] <= _COMMON] or found
+    full = [word for word in found if word not in _EMPTY] or found
+    telling = [word for word in full if frequencies[word] <= _COMMON] or full
     phrases = tuple(dict.fromkeys([*telling, *rows]))
     like: dict[str, float] = {}
     for word in telling:
@@ -109,11 +120,18 @@ def find(db: sqlite3.Connection, table: str, question: Question, limit: int) -> 
 def _match(
     db: sqlite3.Connection, table: str, phrases: Iterable[str], limit: int
 ) -> list[tuple[int, float]]:
-    asked = " OR ".join(f'"{phrase}"' for phrase in phrases)
+    asked = " OR ".join(map(_as_asked, phrases))
     if not asked:
         return []
     sql = f"SELECT rowid, -rank FROM {table} WHERE {table} MATCH ? ORDER BY rank LIMIT ?"  # noqa: S608
     return db.execute(sql, (asked, limit)).fetchall()
+
+
+def _as_asked(phrase: str) -> str:
+    """Return a word, or words in a row, as FTS5 takes them; a long word in all its forms."""
+    if len(phrase) >= _LONG and phrase.isalpha():
+        return f'"{phrase[:-_ENDING]}" *'
+    return f'"{phrase}"'
 
 
 def _frequencies(db: sqlite3.Connection, table: str, found: Iterable[str]) -> dict[str, float]:
