@@ -196,13 +196,8 @@ class Index:
         db.execute("PRAGMA journal_mode = PERSIST")
         db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             synchronise(db, self._repository, self._progress)
-            db.execute("COMMIT")
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
 
     def _build(self, path: Path) -> None:
         """Build a database beside ``path`` and put it there."""
@@ -264,6 +259,14 @@ class Connection(sqlite3.Connection):
 
 def connect(path: Path | str) -> sqlite3.Connection:
     """Open a database file, with the functions that questions call; a missing file is made."""
+    db = open_file(path)
+    register_functions(db)
+    db.create_function("document_text", 3, schema.document_text, deterministic=True)
+    return db
+
+
+def open_file(path: Path | str) -> sqlite3.Connection:
+    """Open a database file for any thread, without transactions of Python's own."""
     db = sqlite3.connect(
         path,
         timeout=BUSY_SECONDS,
@@ -271,10 +274,20 @@ def connect(path: Path | str) -> sqlite3.Connection:
         check_same_thread=False,
         factory=Connection,
     )
-    register_functions(db)
-    db.create_function("document_text", 3, schema.document_text, deterministic=True)
     db.execute("PRAGMA temp_store = MEMORY")  # a question needs no room on a disk that is full
     return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Write in one transaction, which is undone where it does not come to its end."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def shard_tips(repository: Repository) -> dict[str, str]:

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from gitexp.git.repository import Repository
-from gitexp.index.database import Connection, is_damage
+from gitexp.index.database import is_damage, open_file, transaction
 from gitexp.index.place import UnusableError, exclusive, folders, is_on_network
 from gitexp.library.schema import create_tables, is_ours
 from gitexp.library.sync import State, present_state, reflected_state, synchronise
 
 NAME = "library.sqlite"
-_BUSY_SECONDS = 5.0
 _JOURNAL_BYTES = 1 << 20
 _CACHE_KIB = 32 << 10
 
@@ -133,21 +132,19 @@ class Database:
 
     def _create(self, path: Path | str) -> sqlite3.Connection:
         db = _connect(path)
-        db.execute("BEGIN IMMEDIATE")
         try:
-            create_tables(db)
-            synchronise(db, self._repository)
-            db.execute("COMMIT")
+            with transaction(db):
+                create_tables(db)
+                synchronise(db, self._repository)
         except BaseException:
             db.close()
             raise
         return db
 
     def _synchronise(self, db: sqlite3.Connection) -> None:
-        db.execute("BEGIN IMMEDIATE")
         try:
-            synchronise(db, self._repository)
-            db.execute("COMMIT")
+            with transaction(db):
+                synchronise(db, self._repository)
         except BaseException:
             db.close()
             raise
@@ -200,16 +197,9 @@ def _remove(path: Path) -> None:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(
-        path,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=Connection,
-    )
+    db = open_file(path)
     # A journal that stays saves the disk two changes of its size with each commit.
     for pragma in (
-        "temp_store = MEMORY",
         "synchronous = NORMAL",
         "journal_mode = PERSIST",
         f"journal_size_limit = {_JOURNAL_BYTES}",

@@ -27,7 +27,7 @@ import xxhash
 from gitexp.git.history import EMPTY_TREE
 from gitexp.git.patches import FileChange, Ignored, changed_files
 from gitexp.git.repository import Repository
-from gitexp.research.cache import open_in_memory
+from gitexp.research.cache import written
 from gitexp.research.code import IGNORED, Code
 from gitexp.research.guard.tokens import split_lines
 
@@ -154,35 +154,23 @@ class Additions:
         return self._cache.execute(f"{sql} AND addition = ?", (*words, number))
 
     def _remember(self, made: Sequence[tuple[Trees, Found]]) -> None:
-        try:
-            self._write(made)
-        except sqlite3.OperationalError:  # locked, read-only, or the disk is full
-            memory = open_in_memory()
-            self._cache.backup(memory)
-            self._cache = memory
-            self._write(made)
-
-    def _write(self, made: Sequence[tuple[Trees, Found]]) -> None:
-        self._cache.execute("BEGIN IMMEDIATE")
-        try:
-            self._drop_others()
+        def write(cache: sqlite3.Connection) -> None:
+            self._drop_others(cache)
             for (old, new), words in made:
                 sql = "INSERT OR IGNORE INTO addition (old, new, rules) VALUES (?, ?, ?)"
-                cursor = self._cache.execute(sql, (old, new, self._rules))
+                cursor = cache.execute(sql, (old, new, self._rules))
                 rows = [(word, cursor.lastrowid, fresh) for word, fresh in words.items()]
                 if cursor.rowcount:  # else another process was quicker
-                    self._cache.executemany("INSERT INTO added VALUES (?, ?, ?)", rows)
-            self._cache.execute("COMMIT")
-        finally:
-            if self._cache.in_transaction:
-                self._cache.execute("ROLLBACK")
+                    cache.executemany("INSERT INTO added VALUES (?, ?, ?)", rows)
 
-    def _drop_others(self) -> None:
+        self._cache = written(self._cache, write)
+
+    def _drop_others(self, cache: sqlite3.Connection) -> None:
         """Drop what was read in another way, or when other files mattered."""
         sql = "SELECT 1 FROM addition WHERE rules != ? LIMIT 1"
-        if self._cache.execute(sql, (self._rules,)).fetchone():
-            self._cache.execute("DELETE FROM added")
-            self._cache.execute("DELETE FROM addition")
+        if cache.execute(sql, (self._rules,)).fetchone():
+            cache.execute("DELETE FROM added")
+            cache.execute("DELETE FROM addition")
 
 
 def added_words(files: Iterable[FileChange], others: Iterable[FileChange] = ()) -> Found:

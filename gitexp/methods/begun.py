@@ -27,13 +27,6 @@ from gitexp.store.read import decode_note
 
 _MAX_TEXT = 4_000
 """Characters of a text that are looked at."""
-_TABLE = """
-CREATE TABLE IF NOT EXISTS begun_1 (
-    run BLOB PRIMARY KEY, notes BLOB NOT NULL, time TEXT NOT NULL, words TEXT NOT NULL,
-    family TEXT, program TEXT, proposal TEXT, cites TEXT NOT NULL
-) WITHOUT ROWID
-"""
-"""Another layout, or other words, take another name."""
 _SCRIPTS = (".py", ".sh", ".jl", ".ipynb")
 
 
@@ -73,7 +66,7 @@ def read_begun(memory: Memory, cache: sqlite3.Connection) -> dict[bytes, Begun]:
     new = {run: oids for run, oids in notes.items() if known.get(run, (b"",))[0] != _digest(oids)}
     read = dict(_read(memory, new))
     rows = [(run, _digest(new[run]), *begun) for run, begun in read.items()]
-    remember(cache, "INSERT OR REPLACE INTO begun_1 VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    remember(cache, "INSERT OR REPLACE INTO begun VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     return {run: read.get(run) or Begun(*known[run][1:]) for run in notes}
 
 
@@ -84,15 +77,8 @@ def _notes(memory: Memory) -> dict[bytes, list[str]]:
 
 
 def _known(cache: sqlite3.Connection) -> dict[bytes, tuple[Any, ...]]:
-    """Return run -> digest of its notes and what it said, as far as that is remembered.
-
-    Where the cache cannot be written nothing is.
-    """
-    try:
-        cache.execute(_TABLE)
-    except sqlite3.OperationalError:
-        return {}
-    return {run: tuple(rest) for run, *rest in cache.execute("SELECT * FROM begun_1")}
+    """Return run -> digest of its notes and what it said, as far as that is remembered."""
+    return {run: tuple(rest) for run, *rest in cache.execute("SELECT * FROM begun")}
 
 
 def _digest(oids: Sequence[str]) -> bytes:

@@ -7,7 +7,8 @@ earlier ones; nothing is rewritten. A line of an unknown kind or a newer schema 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Set as AbstractSet
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -254,6 +255,18 @@ class BadLineError(ValueError):
     """A stored line is not a fact: not JSON, too long, too deep, or a field of a wrong type."""
 
 
+class _Tagged(Protocol):
+    """A Struct that is tagged by its kind."""
+
+    __struct_config__: ClassVar[Any]
+
+    @property
+    def schema(self) -> int: ...
+
+
+Tagged = TypeVar("Tagged", bound=_Tagged)
+
+
 class _Head(msgspec.Struct):
     kind: str
     schema: int = SCHEMA
@@ -275,17 +288,36 @@ def decode_fact(line: bytes) -> Fact | OpaqueFact:
     Raises:
         BadLineError: The line is damaged.
     """
-    if len(line) > MAX_LINE_BYTES:
-        raise BadLineError(f"the line has {len(line)} bytes, more than {MAX_LINE_BYTES}")
-    try:
-        fact = _decoder.decode(line)
-    except DECODE_ERRORS as error:
-        return _decode_opaque(line, error)
-    if fact.schema > SCHEMA:
-        return OpaqueFact(str(fact.__struct_config__.tag), fact.schema, line)
+    fact = decode_tagged(line, _decoder, KNOWN_KINDS)
+    if isinstance(fact, OpaqueFact):
+        return fact
     if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_deep(msgspec.json.decode(line)):
         raise BadLineError(f"nested more than {MAX_DEPTH} levels deep")
     return fact
+
+
+def decode_tagged(
+    line: bytes, decoder: msgspec.json.Decoder[Tagged], kinds: AbstractSet[str]
+) -> Tagged | OpaqueFact:
+    """Return what stands on a line that is tagged by its kind, whatever family of lines it is of.
+
+    Args:
+        line: Without its line end.
+        decoder: Of the family.
+        kinds: Those that the decoder knows.
+
+    Raises:
+        BadLineError: The line is damaged.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise BadLineError(f"the line has {len(line)} bytes, more than {MAX_LINE_BYTES}")
+    try:
+        found = decoder.decode(line)
+    except DECODE_ERRORS as error:
+        return _decode_opaque(line, kinds, str(error) or type(error).__name__)
+    if found.schema > SCHEMA:
+        return OpaqueFact(str(found.__struct_config__.tag), found.schema, line)
+    return found
 
 
 def _is_deep(value: Any) -> bool:
@@ -299,12 +331,12 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _decode_opaque(line: bytes, error: Exception) -> OpaqueFact:
+def _decode_opaque(line: bytes, kinds: AbstractSet[str], reason: str) -> OpaqueFact:
     """Return a line of an unknown kind or a newer schema; anything else is damage."""
     try:
         head = _head_decoder.decode(line)
     except DECODE_ERRORS:
-        raise BadLineError(str(error) or type(error).__name__) from None
-    if head.kind in KNOWN_KINDS and head.schema <= SCHEMA:
-        raise BadLineError(str(error) or type(error).__name__) from None
+        raise BadLineError(reason) from None
+    if head.kind in kinds and head.schema <= SCHEMA:
+        raise BadLineError(reason) from None
     return OpaqueFact(head.kind, head.schema, line)

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from gitexp.git.repository import Repository
-from gitexp.index.database import Connection
+from gitexp.index.database import open_file, transaction
 from gitexp.index.place import folders, is_on_network
 
 NAME = "research.sqlite"
-VERSION = 5
+VERSION = 6
 """Of the tables and of what is put into them. A cache of another version is made anew."""
 
-_BUSY_SECONDS = 5.0
 
 _TABLES = """
 CREATE TABLE code (tree BLOB PRIMARY KEY, rules BLOB NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
@@ -41,6 +40,10 @@ CREATE TABLE addition (
 );
 CREATE TABLE added (
     word TEXT, addition INTEGER, fresh INTEGER NOT NULL, PRIMARY KEY (word, addition)
+) WITHOUT ROWID;
+CREATE TABLE begun (
+    run BLOB PRIMARY KEY, notes BLOB NOT NULL, time TEXT NOT NULL, words TEXT NOT NULL,
+    family TEXT, program TEXT, proposal TEXT, cites TEXT NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -68,12 +71,34 @@ def remember(cache: sqlite3.Connection, sql: str, rows: Sequence[Sequence[object
     if not rows:
         return
     try:
-        cache.execute("BEGIN IMMEDIATE")
-        cache.executemany(sql, rows)
-        cache.execute("COMMIT")
+        with transaction(cache):
+            cache.executemany(sql, rows)
     except sqlite3.OperationalError:
-        if cache.in_transaction:
-            cache.execute("ROLLBACK")
+        return
+
+
+def written(
+    cache: sqlite3.Connection, work: Callable[[sqlite3.Connection], None]
+) -> sqlite3.Connection:
+    """Write what is needed at once: into the cache, or else into a copy of it in memory.
+
+    Args:
+        cache: It may be locked or read-only, or its disk be full.
+        work: Writes, within a transaction; it is called again where the first time failed.
+
+    Returns:
+        The one that holds what was written.
+    """
+    try:
+        with transaction(cache):
+            work(cache)
+    except sqlite3.OperationalError:
+        memory = open_in_memory()
+        cache.backup(memory)
+        with transaction(memory):
+            work(memory)
+        return memory
+    return cache
 
 
 def with_cache(repository: Repository, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
@@ -119,29 +144,17 @@ def _remove(path: Path) -> None:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(
-        path,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=Connection,
-    )
-    db.execute("PRAGMA temp_store = MEMORY")
+    db = open_file(path)
     db.execute("PRAGMA synchronous = OFF")  # what is lost is derived again
     return db
 
 
 def _create(path: Path | str) -> sqlite3.Connection:
     db = _connect(path)
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db):
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version != VERSION:  # another process may have been quicker
             for statement in filter(str.strip, _TABLES.split(";")):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
     return db

@@ -18,7 +18,7 @@ import xxhash
 
 from gitexp.errors import ValueRejectedError
 from gitexp.git.repository import Repository
-from gitexp.records.facts import MAX_LINE_BYTES, BadLineError, OpaqueFact
+from gitexp.records.facts import BadLineError, OpaqueFact, decode_tagged
 from gitexp.records.library import (
     Chunk,
     Event,
@@ -27,7 +27,6 @@ from gitexp.records.library import (
     Paper,
     Withdrawal,
 )
-from gitexp.records.schema import SCHEMA
 from gitexp.records.times import parse_time
 from gitexp.store.batch import Batch, join_lines, split_lines, write_batch
 from gitexp.store.problem import Problem
@@ -49,17 +48,8 @@ KINDS = frozenset(
     {"paper", "chunk", "method", "withdrawal", "retrieval", "proposal", "lesson", "usage"}
 )
 
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class _Head(msgspec.Struct):
-    kind: str
-    schema: int = SCHEMA
-
-
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[LibraryLine] = msgspec.json.Decoder(LibraryLine)
-_head_decoder = msgspec.json.Decoder(_Head)
 
 
 def is_paper_id(text: str) -> bool:
@@ -108,14 +98,9 @@ def decode_line(raw: bytes) -> LibraryLine | OpaqueFact:
     Raises:
         BadLineError: The line is damaged.
     """
-    if len(raw) > MAX_LINE_BYTES:
-        raise BadLineError(f"the line has {len(raw)} bytes, more than {MAX_LINE_BYTES}")
-    try:
-        line = _decoder.decode(raw)
-    except _DECODE_ERRORS as error:
-        return _decode_opaque(raw, error)
-    if line.schema > SCHEMA:
-        return OpaqueFact(kind_of(line), line.schema, raw)
+    line = decode_tagged(raw, _decoder, KINDS)
+    if isinstance(line, OpaqueFact):
+        return line
     reason = _fault(line)
     if reason:
         raise BadLineError(reason)
@@ -130,18 +115,6 @@ def kind_of(line: LibraryLine) -> str:
 def id_of(line: LibraryLine) -> str:
     """Return the id of what a line is about; of a method its slug."""
     return line.slug if isinstance(line, Method) else line.id
-
-
-def _decode_opaque(raw: bytes, error: Exception) -> OpaqueFact:
-    """Return a line of an unknown kind or a newer schema; anything else is damage."""
-    reason = str(error) or type(error).__name__
-    try:
-        head = _head_decoder.decode(raw)
-    except _DECODE_ERRORS:
-        raise BadLineError(reason) from None
-    if head.kind in KINDS and head.schema <= SCHEMA:
-        raise BadLineError(reason) from None
-    return OpaqueFact(head.kind, head.schema, raw)
 
 
 def _fault(line: LibraryLine) -> str:

@@ -18,7 +18,7 @@ import xxhash
 
 from gitexp.git.patches import Base, bases, changed_files
 from gitexp.git.repository import Repository
-from gitexp.research.cache import open_in_memory
+from gitexp.research.cache import written
 from gitexp.research.code import IGNORED, Code
 from gitexp.research.guard.aliases import BUILT_IN, DOWN, UP, Aliases
 from gitexp.research.guard.patch import Patch, bands, likeness, patch_of, sketch_of
@@ -154,44 +154,32 @@ class Changes:
         return None if files is None else patch_of(files)
 
     def _remember(self, changes: Sequence[Change]) -> None:
-        try:
-            self._write(changes)
-        except sqlite3.OperationalError:  # locked, read-only, or the disk is full
-            memory = open_in_memory()
-            self._cache.backup(memory)
-            self._cache = memory
-            self._write(changes)
-
-    def _write(self, changes: Sequence[Change]) -> None:
-        self._cache.execute("BEGIN IMMEDIATE")
-        try:
-            self._drop_others()
+        def write(cache: sqlite3.Connection) -> None:
+            self._drop_others(cache)
             for change in changes:
-                self._insert(change)
-            self._cache.execute("COMMIT")
-        finally:
-            if self._cache.in_transaction:
-                self._cache.execute("ROLLBACK")
+                self._insert(cache, change)
 
-    def _drop_others(self) -> None:
+        self._cache = written(self._cache, write)
+
+    def _drop_others(self, cache: sqlite3.Connection) -> None:
         """Drop what was read when other files or words mattered."""
         sql = "SELECT 1 FROM change WHERE rules != ? LIMIT 1"
-        if self._cache.execute(sql, (self._rules,)).fetchone():
+        if cache.execute(sql, (self._rules,)).fetchone():
             for table in ("change", "band", "setting"):
-                self._cache.execute(f"DELETE FROM {table}")  # noqa: S608
+                cache.execute(f"DELETE FROM {table}")  # noqa: S608
 
-    def _insert(self, change: Change) -> None:
+    def _insert(self, cache: sqlite3.Connection, change: Change) -> None:
         marks = ", ".join("?" * 12)
         sql = f"INSERT OR IGNORE INTO change (rules, {_COLUMNS}) VALUES ({marks})"  # noqa: S608
-        cursor = self._cache.execute(sql, (self._rules, *_row(change)))
+        cursor = cache.execute(sql, (self._rules, *_row(change)))
         number = cursor.lastrowid
         if not cursor.rowcount:
             return  # another process was quicker
         keys = {(key, number) for key in bands(sketch_of(change.shingles))}
-        self._cache.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", keys)
+        cache.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", keys)
         if change.pure:
             symbols = symbols_key(change.settings)
-            self._cache.execute("INSERT INTO setting VALUES (?, ?)", (symbols, number))
+            cache.execute("INSERT INTO setting VALUES (?, ?)", (symbols, number))
 
     def of_run(self, run: bytes) -> Change | None:
         """Return the change of a run; None where it is not known."""
